@@ -1,0 +1,108 @@
+# svidwrap: GNU make, no generated build system. `make help` lists the targets.
+#
+#   BUILD=dir   where everything goes (default build)
+#   CC=clang    another compiler
+#   SAN=asan|tsan  sanitizer lane (use with a BUILD of its own; `make asan` does)
+
+BUILD   ?= build
+CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+VERSION := 0.1.0
+SAN     ?=
+ARCHIVES ?= $(shell $(CC) -print-file-name=libcrypto.a | xargs dirname)
+
+WARN   := -Wall -Wextra -Wconversion -Wshadow -Werror
+HARDEN := -fstack-protector-strong -fcf-protection
+# The sanitizers bring their own checks; fortified calls would hide from them.
+FORTIFY := $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+SANFLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANFLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer
+SANFLAGS := $(SANFLAGS_$(SAN))
+OPT    ?= -O2 -g
+CFLAGS_ALL := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -Iinclude -I. -Ishim -I$(BUILD)/gen \
+              -DSVIDWRAP_VERSION='"$(VERSION)"' -DSVIDWRAP_PREFIX='"$(PREFIX)"' -MMD -MP $(CFLAGS)
+LDFLAGS_ALL := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
+
+# ---- the shim -------------------------------------------------------------------------------------
+SHIM_SRC := $(wildcard shim/*.c shim/record/*.c shim/hooks/*.c)
+SHIM_OBJ := $(SHIM_SRC:%.c=$(BUILD)/pic/%.o)
+
+# ---- the binary -----------------------------------------------------------------------------------
+BIN_SRC := $(wildcard agentclient/*/*.c) shim/record/record.c shim/guard.c
+BIN_OBJ := $(BIN_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/workload.pb-c.o
+GRPC_A  := $(addprefix $(ARCHIVES)/,libgrpc.a libgpr.a libaddress_sorting.a libupb.a libcares.a libre2.a libz.a) \
+           $(wildcard $(ARCHIVES)/libabsl_*.a)
+SSL_A   := $(addprefix $(ARCHIVES)/,libssl.a libcrypto.a)
+MISC_A  := $(addprefix $(ARCHIVES)/,libevent_core.a libevent_extra.a libevent_pthreads.a libyaml.a libjansson.a \
+             libprotobuf-c.a)
+BIN_LIBS := -Wl,--start-group $(GRPC_A) $(SSL_A) -Wl,--end-group $(MISC_A) -l:libstdc++.a -static-libgcc -lm
+
+all: $(BUILD)/libsvidwrap.so $(BUILD)/svidwrap
+.PHONY: all
+
+help:
+	@echo "make            build/libsvidwrap.so and build/svidwrap"
+	@echo "make demo       the tour: real programs, allowed and refused"
+	@echo "make test       everything; installs what it needs"
+	@echo "make unit       the unit tests alone"
+	@echo "make bench      figures, as ratios of one run"
+	@echo "make fuzz       a bounded run of every fuzzer"
+	@echo "make asan tsan  the sanitizer lanes"
+	@echo "make lint       cppcheck and clang-format"
+	@echo "make test-spire SPIRE_BIN=DIR  against a real SPIRE server and agent"
+	@echo "make install DESTDIR= PREFIX=/usr/local"
+.PHONY: help
+
+$(BUILD)/libsvidwrap.so: $(SHIM_OBJ) shim/exports.map
+	$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,--version-script=shim/exports.map -Wl,--exclude-libs,ALL \
+	  -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-soname,libsvidwrap.so -static-libgcc $(ARCHIVES)/libcrypto.a
+
+$(BUILD)/svidwrap: $(BIN_OBJ)
+	$(CC) -pie -o $@ $(BIN_OBJ) $(LDFLAGS_ALL) -Wl,--gc-sections $(BIN_LIBS)
+
+# The hooks define read() and its kind themselves: glibc's fortified inline versions must stay out.
+$(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE
+$(BUILD)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(FORTIFY) -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(FORTIFY) -fPIE -ffunction-sections -c -o $@ $<
+
+$(BUILD)/gen/workload.pb-c.c $(BUILD)/gen/workload.pb-c.h: agentclient/workload/workload.proto
+	@mkdir -p $(BUILD)/gen
+	protoc-c --c_out=$(BUILD)/gen -Iagentclient/workload $<
+$(BUILD)/obj/gen/workload.pb-c.o: $(BUILD)/gen/workload.pb-c.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g $(HARDEN) $(SANFLAGS) -I$(BUILD)/gen -fPIE -c -o $@ $<
+
+# ---- unit tests and fuzzers: tests/unit/NAME.mk sets NAME_SRCS (project sources) and NAME_LIBS ------
+-include $(wildcard tests/unit/*.mk) $(wildcard tests/fuzz/*.mk)
+UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_BIN := $(UNIT:%=$(BUILD)/unit/%)
+
+define unit_rule
+$(BUILD)/unit/$(1): $(BUILD)/obj/tests/unit/$(1).o $$(patsubst %.c,$(BUILD)/obj/%.o,$$($(1)_SRCS)) $$(addprefix $(BUILD)/obj/gen/,$$($(1)_GEN))
+	@mkdir -p $$(@D)
+	$$(CC) -o $$@ $$^ $$(LDFLAGS_ALL) -lcmocka $$($(1)_LIBS)
+endef
+$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+
+unit: $(UNIT_BIN)
+	@scripts/run-unit $(UNIT_BIN)
+.PHONY: unit
+
+install: all
+	install -D -m 755 $(BUILD)/svidwrap $(DESTDIR)$(PREFIX)/bin/svidwrap
+	install -D -m 755 $(BUILD)/libsvidwrap.so $(DESTDIR)$(LIBDIR)/svidwrap/libsvidwrap.so
+	install -D -m 644 include/svidwrap/svidwrap.h $(DESTDIR)$(PREFIX)/include/svidwrap/svidwrap.h
+	for m in docs/man/*.[1-8]; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
+.PHONY: install
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
+.PHONY: clean
+
+-include $(SHIM_OBJ:.o=.d) $(BIN_OBJ:.o=.d)

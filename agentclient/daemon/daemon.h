@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon.h - the daemon's entry point for the command line.
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct daemon_options {
+  const char *config; /* --config: for the daemon's own log settings; NULL: $SVIDWRAP_CONFIG or the default path, if readable */
+  bool foreground;    /* stay in the foreground, log to stderr */
+  bool worker;        /* internal: be the worker, started by the supervisor */
+  bool container;     /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
+  int64_t linger_ms;  /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
+};
+
+/* Supervisor (or worker); returns a sysexits code. Exits 0 at once when another daemon of this uid and
+ * network namespace already serves. */
+int daemon_main(const struct daemon_options *options);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit.h - one JSON line for every connection decision.
+ */
+#ifndef OBSERVE_AUDIT_H
+#define OBSERVE_AUDIT_H
+
+#include "log.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* Keys of the line, in this order: timestamp (RFC 3339, UTC, microseconds), event ("connection"), result
+ * ("allowed", "denied", "failed", "refused_by_peer", "would_deny"), direction ("inbound", "outbound"),
+ * client_spiffe_id, server_spiffe_id ("" where unknown), rule (its name), local, remote ("ip:port",
+ * "[ip6]:port"), reason ("" when allowed), pid, program. */
+struct audit_event {
+  const char *event;
+  const char *result;
+  const char *direction;
+  const char *client_spiffe_id;
+  const char *server_spiffe_id;
+  const char *rule;
+  const struct sockaddr *local, *remote; /* may be NULL */
+  const char *reason;
+  pid_t pid;
+  const char *program;
+};
+void audit_write(struct log *to, const struct audit_event *e);
+
+/* "127.0.0.1:6379", "[::1]:6379", v4-mapped as IPv4; buf of at least 64 bytes. */
+const char *audit_address(const struct sockaddr *sa, char *buf, size_t len);
+
+#endif

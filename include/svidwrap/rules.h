@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rules.h - the compiled rules: a read-only table in shared memory which the shim consults without
+ * a round trip. The daemon writes it (and rewrites it on reload) under a sequence lock; the memfd is
+ * sealed so that a program cannot write it. It answers one question only: is this address managed,
+ * and by which rule. Who may talk is decided by the daemon.
+ */
+#ifndef SVIDWRAP_RULES_H
+#define SVIDWRAP_RULES_H
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define RULES_MAGIC 0x454c5552u
+#define RULES_MAX 4096u
+
+enum rules_kind { RULES_LISTEN = 1, RULES_CONNECT = 2 };
+enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_ENFORCE = 3 };
+
+/* One port range of one rule. Addresses are IPv6 in network byte order, IPv4 as ::ffff:a.b.c.d
+ * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. */
+struct rules_entry {
+  uint8_t kind; /* enum rules_kind */
+  uint8_t mode; /* enum rules_mode */
+  uint8_t prefix; /* 0..128 */
+  uint8_t pad;
+  uint16_t port_lo, port_hi; /* host byte order, inclusive */
+  uint8_t addr[16];
+  uint32_t rule;      /* index of the rule in the policy */
+  int32_t deny_errno; /* what a refused connect() answers; EACCES unless the rule says otherwise */
+  uint32_t flags;     /* RULES_TRUNCATION_EOF ... */
+};
+
+struct rules_table {
+  uint32_t magic;
+  _Atomic uint32_t seq;        /* odd while the daemon writes */
+  _Atomic uint32_t generation; /* of the policy; 0 is never used */
+  uint32_t count;
+  struct rules_entry entry[RULES_MAX];
+};
+
+/* The 16-byte form of an AF_INET or AF_INET6 address and its port. -1 for another family. */
+static inline int rules_address(const struct sockaddr *sa, socklen_t len, uint8_t addr[16], uint16_t *port) {
+  if (len >= (socklen_t)sizeof(struct sockaddr_in) && sa->sa_family == AF_INET) {
+    struct sockaddr_in in;
+    memcpy(&in, sa, sizeof in);
+    memset(addr, 0, 10);
+    addr[10] = addr[11] = 0xff;
+    memcpy(addr + 12, &in.sin_addr, 4);
+    *port = ntohs(in.sin_port);
+    return 0;
+  }
+  /* The kernel takes a sockaddr_in6 without its scope (24 bytes, RFC 2133). */
+  if (len >= 24 && sa->sa_family == AF_INET6) {
+    struct sockaddr_in6 in6;
+    memset(&in6, 0, sizeof in6);
+    memcpy(&in6, sa, len < (socklen_t)sizeof in6 ? (size_t)len : sizeof in6);
+    memcpy(addr, &in6.sin6_addr, 16);
+    *port = ntohs(in6.sin6_port);
+    return 0;
+  }
+  return -1;
+}
+
+static inline int rules_entry_matches(const struct rules_entry *e, const uint8_t addr[16], uint16_t port) {
+  if (port < e->port_lo || port > e->port_hi)
+    return 0;
+  unsigned whole = e->prefix / 8u, rest = e->prefix % 8u;
+  if (whole > 16 || (whole && memcmp(e->addr, addr, whole) != 0))
+    return 0;
+  return !rest || whole == 16 || ((e->addr[whole] ^ addr[whole]) >> (8u - rest)) == 0;
+}
+
+/* Copies the first entry of this kind that matches. 1: found (mode may be RULES_OFF), 0: none,
+ * -1: the table is malformed or is being rewritten without end (treat as an error, never as "none"). */
+static inline int rules_match(const struct rules_table *t, enum rules_kind kind, const uint8_t addr[16],
+                              uint16_t port, struct rules_entry *out) {
+  for (int tries = 0; tries < 100000; tries++) {
+    uint32_t before = atomic_load_explicit(&t->seq, memory_order_acquire);
+    if (before & 1u)
+      continue;
+    int found = 0;
+    uint32_t count = t->count;
+    if (t->magic != RULES_MAGIC || count > RULES_MAX)
+      return -1;
+    for (uint32_t i = 0; i < count && !found; i++) {
+      if (t->entry[i].kind == (uint8_t)kind && rules_entry_matches(&t->entry[i], addr, port)) {
+        *out = t->entry[i];
+        found = 1;
+      }
+    }
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&t->seq, memory_order_relaxed) == before)
+      return found;
+  }
+  return -1;
+}
+
+#endif

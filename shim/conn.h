@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn.h - I/O on an authenticated connection: the record engine around the program's own TCP socket.
+ *
+ * The state is in the connection's arena slot, shared with forked processes; what is here is this
+ * process's view of it (cipher contexts). Invariant: the TCP socket is readable for the kernel if and
+ * only if the program can read something, or bytes have arrived that nobody has looked at yet.
+ *
+ * All calls answer as the system call they stand for: a result, or -1 and errno. errno is left alone
+ * on success. They block as the kernel would for this descriptor (O_NONBLOCK, SO_RCVTIMEO, MSG_DONTWAIT,
+ * EINTR, SA_RESTART), never with a lock held.
+ */
+#ifndef SHIM_CONN_H
+#define SHIM_CONN_H
+
+#include "lock.h"
+#include "svidwrap/arena.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct record_ctx; /* shim/record: one direction's cipher context, of one epoch */
+
+struct conn {
+  struct arena_slot *slot;
+  struct record_ctx *rx, *tx; /* made at conn_take(); made again after fork and KeyUpdate */
+  uint32_t rx_epoch, tx_epoch;
+  uint64_t punched_ms; /* when the slot's buffers were last given back to the kernel */
+};
+
+/* Takes a READY slot for this process: initialises its locks, derives keys, sets LIVE, holders = 1.
+ * 0 or a negative errno (the caller then closes the socket; nothing was sent). use must equal slot->use. */
+int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use);
+
+/* Scatter/gather read and write. flags: MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL,
+ * MSG_MORE; MSG_OOB answers EINVAL (read) or EOPNOTSUPP (write). */
+ssize_t conn_readv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
+ssize_t conn_writev(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
+
+/* shutdown(): SHUT_WR flushes and sends close_notify, then half-closes TCP. */
+int conn_shutdown(struct conn *c, int fd, int how);
+
+/* This process's last number for the connection is about to be closed. When no other process holds it:
+ * flushes what was sealed (bounded wait), sends close_notify (never blocks for it), wipes the slot and
+ * marks it ARENA_RELEASED. The caller closes fd afterwards. */
+void conn_close(struct conn *c, int fd);
+/* Frees the process's own contexts; after conn_close(), when no hook uses the connection any more. */
+void conn_free(struct conn *c);
+
+/* Around fork(): the parent adds a holder before (and takes it back when fork fails); the child makes
+ * its own cipher contexts on first use. */
+void conn_hold(struct conn *c);
+void conn_unhold(struct conn *c);
+void conn_after_fork(struct conn *c);
+
+/* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
+int conn_fionread(struct conn *c, int fd, int *bytes);
+
+/* Sealed bytes that the kernel has not taken. conn_unsent counts connections of this process that have
+ * some (rare: memory pressure); the wait hooks flush those. conn_flush: 0 nothing is left, 1 some is,
+ * -1 and errno. */
+extern _Atomic uint32_t conn_unsent;
+int conn_flush(struct conn *c, int fd);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fdtab.h - which descriptor numbers are ours, and what is behind them.
+ *
+ * A flat table indexed by descriptor number (in .bss, touched lazily). An unmanaged number costs one
+ * load. A managed number leads to a struct sock: one open file description as this process sees it,
+ * shared by all its dup()s. Socks are type-stable (their memory is only reused for socks), so that a
+ * lookup can pin one without a lock.
+ */
+#ifndef SHIM_FDTAB_H
+#define SHIM_FDTAB_H
+
+#include "conn.h"
+#include "lock.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FDTAB_MAX (1 << 20) /* the kernel's default fs.nr_open; numbers beyond are never managed */
+
+enum sock_kind {
+  SOCK_UNUSED = 0,
+  SOCK_LISTENER = 1, /* the stand-in of a managed listener: listener.h */
+  SOCK_PENDING = 2,  /* a managed connect() in progress: pending.h */
+  SOCK_CONN = 3,     /* an authenticated connection: conn.h */
+  SOCK_FAILED = 4,   /* a managed connect() that failed; nothing but close() and a new connect() works */
+};
+
+struct listener;
+struct pending;
+
+struct sock {
+  _Atomic uint32_t refs; /* one for each number in the table, one for each hook at work (pin) */
+  _Atomic uint32_t fds;  /* numbers in the table; 0 after the last close() */
+  _Atomic uint32_t kind; /* enum sock_kind; PENDING becomes CONN or FAILED in place */
+  struct lock lock;      /* guards changes of kind and what hangs on it */
+  struct listener *listener;
+  struct pending *pending;
+  struct conn conn;
+  struct sock *next_free;
+};
+
+/* Per-number flags, beside the table; they cost nothing to keep and are cleared when a number is reused. */
+enum {
+  FDF_TCP = 1,   /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
+  FDF_EPOLL = 2, /* epoll_create made it */
+  FDF_EPREG = 4, /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
+};
+extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
+
+/* Entry values: NULL, a struct sock, or (with bit 0 set) the address of the int that holds one of the
+ * shim's own hidden descriptors. */
+extern _Atomic(uintptr_t) fdtab_entry[FDTAB_MAX];
+
+/* True when fd is neither managed nor hidden: the hook leaves at once. */
+static inline bool fdtab_plain(int fd) {
+  return (unsigned)fd >= FDTAB_MAX || atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) == 0;
+}
+
+/* Pins what fd stands for; NULL when it is unmanaged or hidden. Give it back with sock_put(). */
+struct sock *fdtab_get(int fd);
+void sock_put(struct sock *s);
+
+/* A fresh sock with one pin and no number. NULL: out of memory. */
+struct sock *sock_new(enum sock_kind kind);
+/* Puts s behind number fd (adds a reference); replaces a stale entry. */
+int fdtab_set(int fd, struct sock *s);
+/* Takes number fd out of the table. Runs the last-close work (close_notify, telling the daemon) when it
+ * was the last number. Call before the real close(). */
+void fdtab_close(int fd);
+/* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
+ * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
+void fdtab_fresh(int fd);
+/* newfd now stands for the same as oldfd (dup family, after the real call). */
+void fdtab_dup(int oldfd, int newfd);
+
+/* Calls fn for every number and sock in use (fork, exit, exec). */
+void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg);
+
+/* Hidden descriptors. fdtab_hide() moves *fd to a high number (close-on-exec) and remembers where it is
+ * kept, so that a dup2() of the program onto that number can move it away; fdtab_unhide_close() closes
+ * it and sets *fd to -1. 0 or a negative errno. */
+int fdtab_hide(int *fd);
+void fdtab_unhide_close(int *fd);
+bool fdtab_is_hidden(int fd);
+/* The program is about to use this number (dup2, dup3, close_range): moves ours away. */
+int fdtab_make_room(int fd);
+
+/* In the child of fork(). */
+void fdtab_after_fork(void);
+
+#endif

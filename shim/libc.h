@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libc.h - the C library's own entry points, looked up once behind our hooks.
+ *
+ * Nothing in the shim calls read(), close() and so on by name: that would be our own hook. It calls
+ * libc_real()->close(fd). A pointer is NULL where this glibc lacks the function.
+ */
+#ifndef SHIM_LIBC_H
+#define SHIM_LIBC_H
+
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* X(result, name, (parameters)) */
+#define LIBC_CALLS(X)                                                                              \
+  X(int, socket, (int, int, int))                                                                  \
+  X(int, socketpair, (int, int, int, int[2]))                                                      \
+  X(int, bind, (int, const struct sockaddr *, socklen_t))                                          \
+  X(int, listen, (int, int))                                                                       \
+  X(int, accept, (int, struct sockaddr *, socklen_t *))                                            \
+  X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                      \
+  X(int, connect, (int, const struct sockaddr *, socklen_t))                                       \
+  X(int, shutdown, (int, int))                                                                     \
+  X(int, getsockname, (int, struct sockaddr *, socklen_t *))                                       \
+  X(int, getpeername, (int, struct sockaddr *, socklen_t *))                                       \
+  X(int, getsockopt, (int, int, int, void *, socklen_t *))                                         \
+  X(int, setsockopt, (int, int, int, const void *, socklen_t))                                     \
+  X(int, ioctl, (int, unsigned long, ...))                                                         \
+  X(int, fcntl, (int, int, ...))                                                                   \
+  X(int, fcntl64, (int, int, ...))                                                                 \
+  X(ssize_t, read, (int, void *, size_t))                                                          \
+  X(ssize_t, readv, (int, const struct iovec *, int))                                              \
+  X(ssize_t, recv, (int, void *, size_t, int))                                                     \
+  X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))                 \
+  X(ssize_t, recvmsg, (int, struct msghdr *, int))                                                 \
+  X(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *))                      \
+  X(ssize_t, write, (int, const void *, size_t))                                                   \
+  X(ssize_t, writev, (int, const struct iovec *, int))                                             \
+  X(ssize_t, send, (int, const void *, size_t, int))                                               \
+  X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))         \
+  X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                           \
+  X(int, sendmmsg, (int, struct mmsghdr *, unsigned, int))                                         \
+  X(ssize_t, sendfile, (int, int, off_t *, size_t))                                                \
+  X(ssize_t, sendfile64, (int, int, off64_t *, size_t))                                            \
+  X(ssize_t, splice, (int, off64_t *, int, off64_t *, size_t, unsigned))                           \
+  X(int, select, (int, fd_set *, fd_set *, fd_set *, struct timeval *))                            \
+  X(int, pselect, (int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *))  \
+  X(int, poll, (struct pollfd *, nfds_t, int))                                                     \
+  X(int, ppoll, (struct pollfd *, nfds_t, const struct timespec *, const sigset_t *))              \
+  X(int, epoll_create, (int))                                                                      \
+  X(int, epoll_create1, (int))                                                                     \
+  X(int, epoll_ctl, (int, int, int, struct epoll_event *))                                         \
+  X(int, epoll_wait, (int, struct epoll_event *, int, int))                                        \
+  X(int, epoll_pwait, (int, struct epoll_event *, int, int, const sigset_t *))                     \
+  X(int, epoll_pwait2, (int, struct epoll_event *, int, const struct timespec *, const sigset_t *)) \
+  X(int, close, (int))                                                                             \
+  X(int, close_range, (unsigned, unsigned, int))                                                   \
+  X(void, closefrom, (int))                                                                        \
+  X(int, dup, (int))                                                                               \
+  X(int, dup2, (int, int))                                                                         \
+  X(int, dup3, (int, int, int))                                                                    \
+  X(pid_t, fork, (void))                                                                           \
+  X(pid_t, _Fork, (void))                                                                          \
+  X(int, execve, (const char *, char *const[], char *const[]))                                     \
+  X(int, execvpe, (const char *, char *const[], char *const[]))                                    \
+  X(int, fexecve, (int, char *const[], char *const[]))                                             \
+  X(int, execveat, (int, const char *, char *const[], char *const[], int))                         \
+  X(int, posix_spawn, (pid_t *, const char *, const posix_spawn_file_actions_t *,                  \
+                       const posix_spawnattr_t *, char *const[], char *const[]))                   \
+  X(int, posix_spawnp, (pid_t *, const char *, const posix_spawn_file_actions_t *,                 \
+                        const posix_spawnattr_t *, char *const[], char *const[]))                  \
+  X(void, _exit, (int))                                                                            \
+  X(void, _Exit, (int))                                                                            \
+  X(long, syscall, (long, ...))
+
+struct libc_table {
+#define X(result, name, params) result(*name) params;
+  LIBC_CALLS(X)
+#undef X
+};
+
+extern struct libc_table libc_table;
+extern int libc_loaded;
+
+/* Fills the table; safe to call again, and from a hook that runs before our constructor. */
+void libc_load(void);
+
+static inline const struct libc_table *libc_real(void) {
+  if (__builtin_expect(!__atomic_load_n(&libc_loaded, __ATOMIC_ACQUIRE), 0))
+    libc_load();
+  return &libc_table;
+}
+
+/* Marks a hook as visible outside; all else in the shim is hidden (-fvisibility=hidden). */
+#define HOOK __attribute__((visibility("default")))
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lock.h - process-private locks of the shim, taken with all signals blocked.
+ *
+ * A signal handler may call close() or read() (async-signal-safe functions), or leave by
+ * siglongjmp(); with signals blocked neither can happen while a lock is held. No lock is held
+ * across a blocking call.
+ */
+#ifndef SHIM_LOCK_H
+#define SHIM_LOCK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct lock {
+  _Atomic uint32_t word; /* 0 free, 1 taken, 2 taken and waited for */
+};
+
+/* The kernel's signal set: 64 bits. */
+typedef uint64_t lock_signals;
+
+void lock_signals_block(lock_signals *saved);
+void lock_signals_restore(const lock_signals *saved);
+
+void lock_take(struct lock *l, lock_signals *saved);
+void lock_drop(struct lock *l, const lock_signals *saved);
+
+/* In the child of fork(): nobody else is left to drop it. */
+static inline void lock_reset(struct lock *l) { atomic_store_explicit(&l->word, 0, memory_order_relaxed); }
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - this process's standing with the daemon: HELLO, the rules, arenas, the agent connection.
+ *
+ * Nothing happens before the first TCP listen() or connect(). Then the daemon is found (or started), the
+ * configuration is handed over, and the rules table is mapped. Everything fails closed: a function here
+ * that answers an error means that the program's call fails, never that it goes on in plaintext.
+ */
+#ifndef SHIM_SESSION_H
+#define SHIM_SESSION_H
+
+#include "svidwrap/arena.h"
+#include "svidwrap/rules.h"
+#include "svidwrap/wire.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* Is this address managed? 1: yes (*out is a copy of the rule's entry, mode RULES_ENFORCE), 0: no,
+ * -1 and errno: cannot tell (no daemon, bad configuration): refuse. Says HELLO when needed. */
+int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out);
+
+/* A fresh SOCK_SEQPACKET connection to the daemon, its SO_PEERCRED checked, hidden number not yet
+ * assigned (the caller keeps it short or fdtab_hide()s it), blocking, close-on-exec. Starts the daemon
+ * when none answers. -1 and errno. */
+int session_dial(void);
+
+/* Fills in the header of a message. */
+void session_header(struct wire_hdr *h, enum wire_type type, size_t length);
+/* The token for requests; valid after a successful session_match() or session_ready(). */
+struct wire_token session_token(void);
+
+/* Says HELLO if this process has no session with the running daemon (again: drop the one we had, the
+ * daemon did not know it). Dials the agent once. 0, or -1 and errno. */
+int session_ready(bool again);
+/* Dials the agent and passes the connection to the daemon. 0, or -1 and errno. wait_ms as in
+ * wire_identity; *status and text (WIRE_TEXT_MAX) may be NULL. */
+int session_agent(uint32_t wait_ms, int *status, char *text);
+
+/* Sends msg with fd (or -1) over an open connection to the daemon without blocking, with retries for a
+ * full queue or ETOOMANYREFS up to a deadline. 0, or -1 and errno. */
+int session_send(int sock, const void *msg, size_t len, int fd);
+/* Receives one message of at least sizeof(struct wire_hdr) that is well-formed and of this type; fds are
+ * stored in fds (-1 where none came). Waits up to timeout_ms. Length, or -1 and errno. */
+ssize_t session_recv(int sock, void *buf, size_t size, enum wire_type type, int fds[WIRE_FDS_MAX],
+                     int timeout_ms);
+
+/* One request and its answer on a fresh connection; WIRE_UNKNOWN_SESSION is handled (HELLO again, once: the
+ * token at token_offset in msg is renewed). *life, when not NULL, receives the connection, left open. fds
+ * may be NULL. 0, or -1 and errno: transport failed. The answer's status is the caller's to judge. */
+int session_request(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply,
+                    int fds[WIRE_FDS_MAX], int *life);
+
+/* The slot, mapped; asks the daemon for an arena that is not known yet. NULL and errno. */
+struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot);
+
+/* A line for the operator: to stderr and syslog, rate-limited, when the daemon cannot be told. */
+void session_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* In the child of fork(), and in a process whose uid or gid changed (a new session is needed). */
+void session_after_fork(void);
+void session_forget(void);
+
+#endif
