@@ -75,8 +75,12 @@ void fdtab_fresh(int fd);
 /* newfd now stands for the same as oldfd (dup family, after the real call). */
 void fdtab_dup(int oldfd, int newfd);
 
-/* Calls fn for every number and sock in use (fork, exit, exec). */
+/* Calls fn for every number and sock in use (exit, exec). */
 void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg);
+/* Calls fn once for every sock that has a number. */
+void sock_each(void (*fn)(struct sock *s, void *arg), void *arg);
+/* Any managed descriptor at all? Lets fork, exec and exit leave at once. */
+bool fdtab_any(void);
 
 /* Hidden descriptors. fdtab_hide() moves *fd to a high number (close-on-exec) and remembers where it is
  * kept, so that a dup2() of the program onto that number can move it away; fdtab_unhide_close() closes
@@ -87,7 +91,10 @@ bool fdtab_is_hidden(int fd);
 /* The program is about to use this number (dup2, dup3, close_range): moves ours away. */
 int fdtab_make_room(int fd);
 
-/* In the child of fork(). */
-void fdtab_after_fork(void);
+/* Around fork(): the pool is held still; the child forgets the pins of threads that it does not have. */
+void fdtab_before_fork(lock_signals *saved);
+void fdtab_after_fork_parent(const lock_signals *saved);
+void fdtab_after_fork_failed(const lock_signals *saved);
+void fdtab_after_fork_child(const lock_signals *saved);
 
 #endif

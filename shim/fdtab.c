@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fdtab.c - the table of descriptor numbers, the pool of socks, and the hidden descriptors.
+ *
+ * It never calls malloc(): socks come from mapped chunks and go back to a free list, so a pointer to a
+ * sock is always a pointer to a sock, and a pin can be taken without a lock.
+ */
+#include "fdtab.h"
+
+#include "libc.h"
+#include "listener.h"
+#include "pending.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+_Atomic uint8_t fdtab_flags[FDTAB_MAX];
+_Atomic(uintptr_t) fdtab_entry[FDTAB_MAX];
+
+#define CHUNK_BYTES 65536u
+
+struct chunk {
+  struct chunk *next;
+  size_t count;
+  struct sock sock[];
+};
+
+static struct lock pool_lock;
+static struct chunk *_Atomic chunks;
+static struct sock *free_socks;
+static _Atomic int top;          /* one more than the highest number ever managed */
+static _Atomic uint32_t managed; /* numbers with a sock behind them */
+
+bool fdtab_any(void) { return atomic_load_explicit(&managed, memory_order_relaxed) != 0; }
+
+static bool entry_is_sock(uintptr_t e) { return e != 0 && (e & 1u) == 0; }
+
+static void raise_top(int fd) {
+  int seen = atomic_load(&top);
+  while (seen <= fd && !atomic_compare_exchange_weak(&top, &seen, fd + 1)) {
+  }
+}
+
+/* -- socks -- */
+
+static int pool_grow(void) {
+  void *mem = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mem == MAP_FAILED)
+    return -1;
+  struct chunk *c = mem;
+  c->count = (CHUNK_BYTES - sizeof *c) / sizeof c->sock[0];
+  for (size_t i = 0; i < c->count; i++) {
+    c->sock[i].next_free = free_socks;
+    free_socks = &c->sock[i];
+  }
+  c->next = atomic_load(&chunks);
+  atomic_store(&chunks, c);
+  return 0;
+}
+
+struct sock *sock_new(enum sock_kind kind) {
+  lock_signals saved;
+  lock_take(&pool_lock, &saved);
+  struct sock *s = NULL;
+  if (free_socks || pool_grow() == 0) {
+    s = free_socks;
+    free_socks = s->next_free;
+    s->next_free = NULL;
+    s->listener = NULL;
+    s->pending = NULL;
+    memset(&s->conn, 0, sizeof s->conn);
+    lock_reset(&s->lock);
+    atomic_store(&s->fds, 0);
+    atomic_store(&s->kind, (uint32_t)kind);
+    atomic_store(&s->refs, 1);
+  }
+  lock_drop(&pool_lock, &saved);
+  return s;
+}
+
+void sock_put(struct sock *s) {
+  if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  conn_free(&s->conn);
+  lock_signals saved;
+  lock_take(&pool_lock, &saved);
+  atomic_store(&s->kind, SOCK_UNUSED);
+  s->next_free = free_socks;
+  free_socks = s;
+  lock_drop(&pool_lock, &saved);
+}
+
+void sock_each(void (*fn)(struct sock *s, void *arg), void *arg) {
+  for (struct chunk *c = atomic_load(&chunks); c; c = c->next) {
+    for (size_t i = 0; i < c->count; i++) {
+      if (atomic_load(&c->sock[i].fds) != 0)
+        fn(&c->sock[i], arg);
+    }
+  }
+}
+
+/* -- numbers -- */
+
+struct sock *fdtab_get(int fd) {
+  if ((unsigned)fd >= FDTAB_MAX)
+    return NULL;
+  for (;;) {
+    uintptr_t e = atomic_load_explicit(&fdtab_entry[fd], memory_order_acquire);
+    if (!entry_is_sock(e))
+      return NULL;
+    struct sock *s = (struct sock *)e;
+    uint32_t refs = atomic_load(&s->refs);
+    while (refs != 0 && !atomic_compare_exchange_weak(&s->refs, &refs, refs + 1)) {
+    }
+    if (refs == 0)
+      continue; /* on its way to the free list: the entry is changing */
+    if (atomic_load(&fdtab_entry[fd]) == e)
+      return s;
+    sock_put(s);
+  }
+}
+
+int fdtab_set(int fd, struct sock *s) {
+  if ((unsigned)fd >= FDTAB_MAX)
+    return -EMFILE;
+  fdtab_fresh(fd);
+  atomic_fetch_add(&s->refs, 1);
+  atomic_fetch_add(&s->fds, 1);
+  atomic_fetch_add(&managed, 1);
+  raise_top(fd);
+  atomic_store_explicit(&fdtab_entry[fd], (uintptr_t)s, memory_order_release);
+  return 0;
+}
+
+static void last_close(struct sock *s, int fd) {
+  switch (atomic_load(&s->kind)) {
+  case SOCK_CONN: conn_close(&s->conn, fd); break;
+  case SOCK_PENDING:
+  case SOCK_FAILED: pending_close(s); break;
+  case SOCK_LISTENER: listener_closing(s->listener); break;
+  default: break;
+  }
+}
+
+/* Empties the number's entry; io_fd is what close work may still use, -1 when the number is gone. */
+static void forget(int fd, int io_fd) {
+  uintptr_t e = atomic_exchange(&fdtab_entry[fd], 0);
+  uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
+  if (flags & FDF_EPREG)
+    epollreg_forget(fd);
+  if (e & 1u)
+    *(int *)(e & ~(uintptr_t)1) = -1;
+  if (!entry_is_sock(e))
+    return;
+  struct sock *s = (struct sock *)e;
+  atomic_fetch_sub(&managed, 1);
+  if (atomic_fetch_sub(&s->fds, 1) == 1)
+    last_close(s, io_fd);
+  sock_put(s);
+}
+
+void fdtab_close(int fd) {
+  if ((unsigned)fd < FDTAB_MAX && !fdtab_is_hidden(fd))
+    forget(fd, fd);
+}
+
+void fdtab_fresh(int fd) {
+  if ((unsigned)fd >= FDTAB_MAX)
+    return;
+  if (atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) != 0 ||
+      atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) != 0) {
+    int keep = errno;
+    forget(fd, -1);
+    errno = keep;
+  }
+}
+
+void fdtab_dup(int oldfd, int newfd) {
+  if ((unsigned)oldfd >= FDTAB_MAX || (unsigned)newfd >= FDTAB_MAX || oldfd == newfd)
+    return;
+  struct sock *s = fdtab_get(oldfd);
+  fdtab_fresh(newfd);
+  if (s) {
+    fdtab_set(newfd, s);
+    sock_put(s);
+  }
+  uint8_t flags = atomic_load(&fdtab_flags[oldfd]);
+  if (flags & (FDF_TCP | FDF_EPOLL))
+    atomic_store(&fdtab_flags[newfd], (uint8_t)(flags & (FDF_TCP | FDF_EPOLL)));
+}
+
+void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg) {
+  int end = atomic_load(&top);
+  for (int fd = 0; fd < end; fd++) {
+    if (!entry_is_sock(atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed)))
+      continue;
+    struct sock *s = fdtab_get(fd);
+    if (s) {
+      fn(fd, s, arg);
+      sock_put(s);
+    }
+  }
+}
+
+/* -- hidden descriptors -- */
+
+/* Near 1000, or at three quarters of a small limit: never near a huge one, for fork() copies the table. */
+static int hidden_base(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1334)
+    return 1000;
+  return (int)(limit.rlim_cur / 4 * 3);
+}
+
+static int dup_high(int fd) {
+  for (int base = hidden_base(); base >= 3; base /= 2) {
+    int high = libc_real()->fcntl(fd, F_DUPFD_CLOEXEC, base);
+    if (high >= 0 || (errno != EINVAL && errno != EMFILE))
+      return high;
+  }
+  errno = EMFILE;
+  return -1;
+}
+
+static void own_hidden(int fd, int *owner) {
+  fdtab_fresh(fd);
+  raise_top(fd);
+  atomic_store_explicit(&fdtab_entry[fd], (uintptr_t)owner | 1u, memory_order_release);
+}
+
+int fdtab_hide(int *fd) {
+  int low = *fd, keep = errno;
+  int high = dup_high(low);
+  if (high < 0 && low >= 3)
+    high = low; /* no room higher up: stay where it is, hidden all the same */
+  errno = keep;
+  if (high < 0)
+    return -EMFILE;
+  if (high >= FDTAB_MAX) {
+    libc_real()->close(high);
+    errno = keep;
+    return -EMFILE;
+  }
+  *fd = high;
+  own_hidden(high, fd);
+  if (high != low) {
+    libc_real()->close(low);
+    errno = keep;
+  }
+  return 0;
+}
+
+void fdtab_unhide_close(int *fd) {
+  int n = *fd;
+  if (n < 0)
+    return;
+  int keep = errno;
+  if (n < FDTAB_MAX)
+    atomic_store(&fdtab_entry[n], 0);
+  *fd = -1;
+  libc_real()->close(n);
+  errno = keep;
+}
+
+bool fdtab_is_hidden(int fd) {
+  return (unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) & 1u);
+}
+
+int fdtab_make_room(int fd) {
+  if (!fdtab_is_hidden(fd))
+    return 0;
+  uintptr_t e = atomic_load(&fdtab_entry[fd]);
+  int *owner = (int *)(e & ~(uintptr_t)1);
+  int high = dup_high(fd);
+  if (high < 0 || high >= FDTAB_MAX) {
+    if (high >= 0)
+      libc_real()->close(high);
+    return -EMFILE;
+  }
+  *owner = high;
+  own_hidden(high, owner);
+  atomic_store(&fdtab_entry[fd], 0);
+  return 1;
+}
+
+/* -- fork -- */
+
+static void hold_one(struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) == SOCK_CONN)
+    conn_hold(&s->conn);
+}
+
+static void unhold_one(struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) == SOCK_CONN)
+    conn_unhold(&s->conn);
+}
+
+static void child_one(struct sock *s, void *arg) {
+  (void)arg;
+  atomic_store(&s->refs, atomic_load(&s->fds));
+  lock_reset(&s->lock);
+  switch (atomic_load(&s->kind)) {
+  case SOCK_CONN: conn_after_fork(&s->conn); break;
+  case SOCK_PENDING:
+  case SOCK_FAILED: pending_after_fork(s); break;
+  default: break;
+  }
+}
+
+void fdtab_before_fork(lock_signals *saved) {
+  lock_take(&pool_lock, saved);
+  if (fdtab_any())
+    sock_each(hold_one, NULL);
+}
+
+void fdtab_after_fork_parent(const lock_signals *saved) { lock_drop(&pool_lock, saved); }
+
+void fdtab_after_fork_failed(const lock_signals *saved) {
+  if (fdtab_any())
+    sock_each(unhold_one, NULL);
+  lock_drop(&pool_lock, saved);
+}
+
+void fdtab_after_fork_child(const lock_signals *saved) {
+  lock_reset(&pool_lock);
+  if (fdtab_any())
+    sock_each(child_one, NULL);
+  lock_signals_restore(saved);
+}
