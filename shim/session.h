@@ -57,6 +57,11 @@ struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot);
 /* A line for the operator: to stderr and syslog, rate-limited, when the daemon cannot be told. */
 void session_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Once, in the constructor, after environ_save(). */
+void session_init(void);
+/* The uid at whose daemon this process has its session: a ring may come from root's. */
+void session_follow(unsigned uid);
+
 /* In the child of fork(), and in a process whose uid or gid changed (a new session is needed). */
 void session_after_fork(void);
 void session_forget(void);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hello.h - the first exchange of a session: configuration in, rules and arena out.
+ */
+#ifndef SHIM_HELLO_H
+#define SHIM_HELLO_H
+
+#include "svidwrap/arena.h"
+#include "svidwrap/rules.h"
+#include "svidwrap/wire.h"
+
+struct hello_answer {
+  struct wire_welcome welcome;
+  int control; /* the session's control socket */
+  int fds[2];  /* arena, rules: sizes checked */
+};
+
+/* Takes over control. 0, or -1 and errno with everything closed; complains where the operator must act. */
+int hello_exchange(int control, struct hello_answer *out);
+
+/* Takes apart "unix:///path", "unix:/path" or "tcp://ip:port". 0 or -1. */
+int hello_endpoint(const char *endpoint, struct sockaddr_storage *addr, socklen_t *len);
+
+#endif

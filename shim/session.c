@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.c - this process's standing with the daemon.
+ *
+ * The state is one small struct. Saying HELLO is single-flight: one thread does it, the others wait on a
+ * futex with a deadline; no lock is held while it waits for the daemon.
+ */
+#include "session.h"
+
+#include "arenas.h"
+#include "environ.h"
+#include "fdtab.h"
+#include "hello.h"
+#include "libc.h"
+#include "transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SESSION_NONE = 0, SESSION_BUSY = 1, SESSION_READY = 2 };
+
+#define HELLO_WAIT_MS 20000
+#define REPLY_WAIT_MS 15000
+#define AGENT_DIAL_MS 5000
+
+static struct {
+  _Atomic uint32_t state;
+  _Atomic uint32_t dialed; /* the agent, for this session */
+  int control;             /* hidden */
+  const struct rules_table *rules;
+  struct wire_token token;
+  char endpoint[1024];
+  uid_t daemon_uid;
+  bool follows;    /* daemon_uid was told by a ring */
+  bool had_daemon; /* some daemon served this process before */
+  uid_t ruid, euid;
+  gid_t rgid, egid;
+} session = {.control = -1};
+
+void session_init(void) { session.control = -1; }
+
+/* -- who we are: a changed uid or gid means another workload -- */
+
+static void remember_ids(void) {
+  session.ruid = getuid();
+  session.euid = geteuid();
+  session.rgid = getgid();
+  session.egid = getegid();
+}
+
+static bool same_ids(void) {
+  return session.ruid == getuid() && session.euid == geteuid() && session.rgid == getgid() && session.egid == getegid();
+}
+
+void session_forget(void) {
+  atomic_store(&session.state, SESSION_NONE);
+  atomic_store(&session.dialed, 0);
+  fdtab_unhide_close(&session.control);
+}
+
+void session_after_fork(void) {
+  arenas_after_fork();
+  if (atomic_load(&session.state) == SESSION_BUSY)
+    atomic_store(&session.state, SESSION_NONE); /* the thread that was at it is not here */
+}
+
+void session_follow(unsigned uid) {
+  session.daemon_uid = uid;
+  session.follows = true;
+}
+
+struct wire_token session_token(void) { return session.token; }
+
+/* -- HELLO, by one thread at a time -- */
+
+static int install(struct hello_answer *a) {
+  const struct rules_table *rules =
+      mmap(NULL, sizeof(struct rules_table), PROT_READ, MAP_SHARED, a->fds[1], 0);
+  libc_real()->close(a->fds[1]);
+  if (rules == MAP_FAILED) {
+    libc_real()->close(a->fds[0]);
+    return -ENOMEM;
+  }
+  int rc = arenas_add(a->welcome.arena_id, a->fds[0]);
+  if (rc != 0 || rules->magic != RULES_MAGIC) {
+    munmap((void *)(uintptr_t)rules, sizeof *rules);
+    return rc ? rc : -EPROTO;
+  }
+  /* The old table stays mapped: another thread may be reading it. A daemon restart costs one mapping. */
+  session.rules = rules;
+  session.token = a->welcome.token;
+  memcpy(session.endpoint, a->welcome.endpoint, sizeof session.endpoint);
+  session.endpoint[sizeof session.endpoint - 1] = 0;
+  fdtab_unhide_close(&session.control);
+  session.control = a->control;
+  a->control = -1;
+  rc = fdtab_hide(&session.control);
+  if (rc != 0)
+    return rc;
+  session.had_daemon = true;
+  atomic_store(&session.dialed, 0);
+  return 0;
+}
+
+static int say_hello(void) {
+  struct hello_answer answer;
+  if (!session.follows && !(session.had_daemon && session.daemon_uid == 0))
+    session.daemon_uid = geteuid();
+  remember_ids();
+  int control = transport_dial(session.daemon_uid, session.had_daemon);
+  if (control < 0 && session.daemon_uid != geteuid()) {
+    session.follows = false;
+    session.daemon_uid = geteuid();
+    control = transport_dial(session.daemon_uid, false);
+  }
+  if (control < 0)
+    return -1;
+  if (hello_exchange(control, &answer) != 0)
+    return -1;
+  int rc = install(&answer);
+  if (answer.control >= 0)
+    libc_real()->close(answer.control);
+  if (rc != 0) {
+    session_complain("the daemon's answer cannot be used: %s", strerror(-rc));
+    errno = -rc;
+    return -1;
+  }
+  return 0;
+}
+
+static void wait_while_busy(void) {
+  struct timespec t = {.tv_sec = 1};
+  int keep = errno;
+  libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAIT_PRIVATE, SESSION_BUSY, &t, NULL, 0);
+  errno = keep;
+}
+
+int session_ready(bool again) {
+  struct wire_token before = session.token;
+  uint64_t deadline = transport_now_ms() + HELLO_WAIT_MS;
+  int keep = errno;
+  for (;;) {
+    uint32_t state = atomic_load(&session.state);
+    if (state == SESSION_READY) {
+      bool stale = again && memcmp(&before, &session.token, sizeof before) == 0;
+      if (!stale && same_ids())
+        return 0;
+    }
+    if (state == SESSION_BUSY) {
+      if (transport_now_ms() > deadline) {
+        errno = ETIMEDOUT;
+        return -1;
+      }
+      wait_while_busy();
+      continue;
+    }
+    if (!atomic_compare_exchange_strong(&session.state, &state, SESSION_BUSY))
+      continue;
+    int rc = say_hello(), failed = errno;
+    atomic_store(&session.state, rc == 0 ? SESSION_READY : SESSION_NONE);
+    libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+    errno = rc == 0 ? keep : failed;
+    return rc;
+  }
+}
+
+/* -- the agent -- */
+
+static int connect_agent(const struct sockaddr *sa, socklen_t len) {
+  struct timeval limit = {.tv_sec = AGENT_DIAL_MS / 1000};
+  int s = libc_real()->socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (s < 0)
+    return -errno;
+  fdtab_fresh(s);
+  libc_real()->setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  if (libc_real()->connect(s, sa, len) == 0)
+    return s;
+  int failed = errno;
+  libc_real()->close(s);
+  return -failed;
+}
+
+/* The daemon has checked the endpoint; here it is only taken apart. The connection, or a negative errno. */
+static int dial_agent(void) {
+  union {
+    struct sockaddr sa;
+    struct sockaddr_un sun;
+    struct sockaddr_storage any;
+  } addr;
+  socklen_t len;
+  if (hello_endpoint(session.endpoint, &addr.any, &len) != 0)
+    return -EINVAL;
+  return connect_agent(&addr.sa, len);
+}
+
+int session_agent(uint32_t wait_ms, int *status, char *text) {
+  struct wire_identity m = {.token = session.token, .wait_ms = wait_ms};
+  struct wire_reply reply;
+  int fd = -1, keep = errno, rc = -1;
+  session_header(&m.hdr, WIRE_IDENTITY, sizeof m);
+  if (session.endpoint[0]) {
+    fd = dial_agent();
+    if (fd < 0) {
+      m.agent_errno = -fd;
+      session_complain("cannot reach the SPIFFE agent at %s: %s; is it running, and may this user connect?",
+                       session.endpoint, strerror(-fd));
+    }
+  }
+  atomic_store(&session.dialed, 1);
+  int sock = transport_dial(session.daemon_uid, true);
+  if (sock >= 0 && session_send(sock, &m, sizeof m, fd) == 0 &&
+      session_recv(sock, &reply, sizeof reply, WIRE_REPLY, NULL, (int)(wait_ms + REPLY_WAIT_MS)) >= (ssize_t)sizeof reply) {
+    if (status)
+      *status = reply.status;
+    if (text)
+      memcpy(text, reply.text, sizeof reply.text);
+    rc = 0;
+  }
+  int failed = errno;
+  if (fd >= 0)
+    libc_real()->close(fd);
+  if (sock >= 0)
+    libc_real()->close(sock);
+  errno = rc == 0 ? keep : failed;
+  return rc;
+}
+
+static int agent_once(void) {
+  if (atomic_exchange(&session.dialed, 1) != 0 || session.endpoint[0] == 0)
+    return 0;
+  return session_agent(0, NULL, NULL);
+}
+
+/* -- what the hooks ask -- */
+
+int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {
+  uint8_t addr[16];
+  uint16_t port;
+  if (rules_address(sa, len, addr, &port) != 0)
+    return 0;
+  if (session_ready(false) != 0)
+    return -1;
+  int found = rules_match(session.rules, kind, addr, port, out);
+  if (found < 0) {
+    session_complain("the rules in shared memory are damaged: refusing; restart the daemon");
+    errno = EACCES;
+    return -1;
+  }
+  if (found == 0 || out->mode == RULES_OFF)
+    return 0;
+  return agent_once() == 0 ? 1 : -1;
+}
+
+int session_dial(void) { return transport_dial(session.daemon_uid, session.had_daemon); }
+
+int session_request(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply,
+                    int fds[WIRE_FDS_MAX], int *life) {
+  for (int attempt = 0;; attempt++) {
+    memcpy((char *)msg + token_offset, &session.token, sizeof session.token);
+    int sock = session_dial();
+    if (sock < 0)
+      return -1;
+    if (session_send(sock, msg, len, fd) != 0 ||
+        session_recv(sock, reply, sizeof *reply, WIRE_REPLY, fds, REPLY_WAIT_MS) < (ssize_t)sizeof *reply) {
+      int failed = errno;
+      libc_real()->close(sock);
+      if (failed == ECONNRESET && attempt == 0)
+        continue; /* the worker died under the request: its successor answers */
+      errno = failed;
+      return -1;
+    }
+    if (attempt < 2 && (reply->status == WIRE_UNKNOWN_SESSION || reply->status == WIRE_NEED_AGENT)) {
+      libc_real()->close(sock);
+      if (reply->status == WIRE_UNKNOWN_SESSION && session_ready(true) != 0)
+        return -1;
+      if (session_agent(0, NULL, NULL) != 0)
+        return -1;
+      continue;
+    }
+    if (life)
+      *life = sock;
+    else
+      libc_real()->close(sock);
+    return 0;
+  }
+}
+
+struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot) {
+  struct arena_slot *s = arenas_slot(arena_id, slot);
+  if (s || errno != ENOENT)
+    return s;
+  struct wire_arena m = {.arena_id = arena_id};
+  struct wire_reply reply;
+  int fds[WIRE_FDS_MAX];
+  if (session_ready(false) != 0)
+    return NULL;
+  session_header(&m.hdr, WIRE_ARENA, sizeof m);
+  if (session_request(&m, sizeof m, offsetof(struct wire_arena, token), -1, &reply, fds, NULL) != 0)
+    return NULL;
+  if (reply.status != WIRE_OK || fds[0] < 0) {
+    errno = EPROTO;
+    return NULL;
+  }
+  int rc = arenas_add(arena_id, fds[0]);
+  if (rc != 0) {
+    errno = -rc;
+    return NULL;
+  }
+  return arenas_slot(arena_id, slot);
+}
