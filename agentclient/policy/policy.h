@@ -24,13 +24,13 @@ enum policy_io_uring { POLICY_IO_URING_DENY = 0, POLICY_IO_URING_ALLOW_UNSAFE = 
 
 /* Settings beside the rules. Strings belong to the policy; NULL where the file says nothing. */
 struct policy_settings {
-  const char *workload_socket;  /* workload_api.socket; NULL: $SPIFFE_ENDPOINT_SOCKET (from vars) was not set either */
+  const char *workload_socket; /* workload_api.socket; NULL: $SPIFFE_ENDPOINT_SOCKET (from vars) was not set either */
   const char *spiffe_id, *hint; /* identity: which SVID; NULL: the first */
   enum policy_scope scope;
-  const char *log_to;   /* "auto", "stderr", "syslog" or a path */
+  const char *log_to; /* "auto", "stderr", "syslog" or a path */
   enum policy_log_format log_format;
   enum policy_log_level log_level;
-  const char *audit_to; /* the same; default: as log_to */
+  const char *audit_to;          /* the same; default: as log_to */
   uint32_t handshake_timeout_ms; /* 10 s */
   uint32_t identity_wait_ms;     /* how long a first call waits for an identity: 10 s */
   uint32_t daemon_linger_ms;     /* 30 s */
@@ -41,21 +41,21 @@ struct policy_settings {
 struct policy_rule {
   enum rules_kind kind;
   enum rules_mode mode;
-  const char *name;  /* for logs: "listen 6379" or the rule's name: */
-  int line;          /* in the file */
-  bool audit_only;   /* policy: audit */
+  const char *name; /* for logs: "listen 6379" or the rule's name: */
+  int line;         /* in the file */
+  bool audit_only;  /* policy: audit */
   int deny_errno;
-  uint32_t flags;    /* RULES_... / ARENA_TRUNCATION_EOF */
+  uint32_t flags;               /* RULES_... / ARENA_TRUNCATION_EOF */
   const char *spiffe_id, *hint; /* the identity this rule wants; NULL: the settings' */
-  const char *sni;   /* client: server name to send, or NULL */
+  const char *sni;              /* client: server name to send, or NULL */
 };
 
 /* Reads a configuration text. path is for messages only. lookup answers ${NAME} (NULL: not set) and the
  * defaults that come from the environment (SPIFFE_ENDPOINT_SOCKET). On failure NULL and
  * "path:line:col: message" in why. */
 typedef const char *(*policy_lookup)(void *arg, const char *name);
-struct policy *policy_parse(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg, char *why,
-                            size_t why_len);
+struct policy *policy_parse(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,
+                            char *why, size_t why_len);
 /* Reads fd (not its offset: pread) up to a limit of 1 MiB, then as above. */
 struct policy *policy_read(const char *path, int fd, policy_lookup lookup, void *arg, char *why, size_t why_len);
 struct policy *policy_ref(struct policy *p);
@@ -68,11 +68,13 @@ const struct policy_rule *policy_rule_at(const struct policy *p, uint32_t rule);
 const char *policy_unavailable(const struct policy *p);
 
 /* May this peer talk under this rule? true: yes. Else *why is a static string for the audit line
- * ("not in allow", "denied by deny", "no such rule"). */
+ * ("not in allow", "denied by deny", "no such rule"). It says no for audit_only rules too: the caller
+ * decides what to do about that. */
 bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *peer, const char **why);
 
-/* Writes the compiled entries of every rule, in order, into a table (not its seq or generation). 0, or -1
- * when there are more than RULES_MAX. */
+/* Writes the compiled entries of every rule, in order, into a table of RULES_MAX (not its seq or generation).
+ * 0, or -1 when policy_unavailable() has something to say: a table without those rules would let what they
+ * cover through in plaintext. */
 int policy_compile(const struct policy *p, struct rules_entry *entries, uint32_t *count);
 
 /* The rules as understood, as text or JSON (malloc()ed). */

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * address.c - ports and destinations of rules, as the address ranges that the shim compares with.
+ *
+ * What cannot be read exactly is refused: a rule that covers less than its author meant would let the
+ * rest through in plaintext.
+ */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PORT_HINT "a port (6379), a range (7000-7010) or a list of them"
+
+struct range {
+  uint8_t addr[16];
+  uint8_t prefix;
+};
+
+static int add_entry(struct reader *r, const struct ynode *n, struct policy_item *item, const struct range *at,
+                     uint16_t lo, uint16_t hi) {
+  if (r->policy->entry_count >= RULES_MAX)
+    return reader_fail(r, n, "more than %u port ranges in this file", RULES_MAX);
+  struct policy_entry *e = pool_alloc(&r->policy->pool, sizeof *e);
+  if (!e)
+    return reader_fail(r, n, "out of memory");
+  memcpy(e->addr, at->addr, sizeof e->addr);
+  e->prefix = at->prefix;
+  e->lo = lo;
+  e->hi = hi;
+  e->line = n->line;
+  e->col = n->col;
+  *item->entries_tail = e;
+  item->entries_tail = &e->next;
+  r->policy->entry_count++;
+  return 0;
+}
+
+/* 1 to 65535 at *s; 0 when there is none. */
+static uint16_t port(const char **s) {
+  unsigned v = 0, n = 0;
+  for (; **s >= '0' && **s <= '9' && n < 6; n++)
+    v = v * 10 + (unsigned)(*(*s)++ - '0');
+  return n == 0 || v > 65535 ? 0 : (uint16_t)v;
+}
+
+static const char *skip_space(const char *s) {
+  while (*s == ' ')
+    s++;
+  return s;
+}
+
+/* "6379", "7000-7010", "6379, 7000-7010" */
+static int add_ports(struct reader *r, const struct ynode *n, struct policy_item *item, const struct range *at,
+                     const char *text) {
+  const char *s = text;
+  do {
+    s = skip_space(s);
+    uint16_t lo = port(&s), hi = lo;
+    s = skip_space(s);
+    if (lo && *s == '-') {
+      s = skip_space(s + 1);
+      hi = port(&s);
+      s = skip_space(s);
+    }
+    if (!lo || !hi || (*s && *s != ','))
+      return reader_fail(r, n, "'%.60s' is not " PORT_HINT ", each from 1 to 65535", text);
+    if (lo > hi)
+      return reader_fail(r, n, "'%.60s': the range %u-%u runs backwards", text, lo, hi);
+    if (add_entry(r, n, item, at, lo, hi) != 0)
+      return -1;
+  } while (*s++ == ',');
+  return 0;
+}
+
+/* Appends to what logs call this rule: short, for a name. */
+static int add_where(struct reader *r, const struct ynode *n, struct policy_item *item, const char *text) {
+  item->where = item->where ? pool_printf(&r->policy->pool, "%.400s, %.200s", item->where, text)
+                            : pool_printf(&r->policy->pool, "%.400s", text);
+  return item->where ? 0 : reader_fail(r, n, "out of memory");
+}
+
+static int one_port(struct reader *r, const struct ynode *n, struct policy_item *item) {
+  static const struct range any;
+  const char *text = reader_text(r, n, PORT_HINT);
+  if (!text || add_ports(r, n, item, &any, text) != 0)
+    return -1;
+  return add_where(r, n, item, text);
+}
+
+int reader_ports(struct reader *r, const struct ynode *n, struct policy_item *item) {
+  if (n->kind != YNODE_LIST)
+    return one_port(r, n, item);
+  if (n->count == 0)
+    return reader_fail(r, n, "port: the list is empty");
+  for (const struct ynode *c = n->first; c; c = c->next)
+    if (one_port(r, c, item) != 0)
+      return -1;
+  return 0;
+}
+
+/* "/LEN" behind an address of so many bits; bits where there is none. -1: malformed. */
+static int prefix_length(const char *s, int bits) {
+  if (!*s)
+    return bits;
+  int v = 0, n = 0;
+  for (s++; *s >= '0' && *s <= '9' && n < 4; n++)
+    v = v * 10 + (*s++ - '0');
+  return n == 0 || *s || v > bits ? -1 : v;
+}
+
+static int bits_beyond(const uint8_t addr[16], unsigned prefix) {
+  for (unsigned i = prefix; i < 128; i++)
+    if (addr[i / 8] & (0x80u >> (i % 8)))
+      return 1;
+  return 0;
+}
+
+/* A host name as DNS writes it: letters, digits, '-', '_' and dots, the last label not a number. */
+static bool looks_like_host(const char *s) {
+  const char *last = strrchr(s, '.');
+  last = last ? last + 1 : s;
+  return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(s) && *last &&
+         strspn(last, "0123456789") != strlen(last) && strlen(s) <= 253;
+}
+
+/* host holds an address, with its brackets and prefix. 1: it is a host name. */
+static int read_range(struct reader *r, const struct ynode *n, char *host, struct range *at) {
+  memset(at, 0, sizeof *at);
+  if (strcmp(host, "*") == 0)
+    return 0;
+  if (looks_like_host(host))
+    return 1;
+  char text[300];
+  snprintf(text, sizeof text, "%s", host);
+  int bits = 32;
+  uint8_t *into = at->addr + 12;
+  const char *tail = strchr(host, '/');
+  if (host[0] == '[') {
+    char *close = strchr(host, ']');
+    if (!close || (close[1] && close[1] != '/'))
+      return reader_fail(r, n, "'%s': expected [IPv6] or [IPv6]/PREFIX before the port", text);
+    tail = close + 1;
+    *close = '\0';
+    host++;
+    bits = 128;
+    into = at->addr;
+  }
+  int len = prefix_length(tail ? tail : "", bits);
+  if (tail && *tail)
+    host[tail - host] = '\0';
+  if (bits == 32) {
+    at->addr[10] = at->addr[11] = 0xff;
+    if (strchr(host, ':'))
+      return reader_fail(r, n, "'%s': an IPv6 address stands in brackets: '[fd00::1]:6379'", text);
+  }
+  if (inet_pton(bits == 32 ? AF_INET : AF_INET6, host, into) != 1)
+    return reader_fail(r, n, "'%s' is neither an IPv4 address, an [IPv6] address, a CIDR range nor '*'", text);
+  if (len < 0)
+    return reader_fail(r, n, "'%s': expected a prefix length from 0 to %d behind the '/'", text, bits);
+  at->prefix = (uint8_t)(bits == 32 ? 96 + len : len);
+  if (bits_beyond(at->addr, at->prefix))
+    return reader_fail(r, n, "'%s': the address has bits set beyond its prefix of %d; write the network's address",
+                       text, len);
+  return 0;
+}
+
+static int one_destination(struct reader *r, const struct ynode *n, struct policy_item *item) {
+  char host[300];
+  struct range at;
+  const char *text = reader_text(r, n, "a destination such as '10.0.0.0/8:6379', '[fd00::]/8:6379' or '*:6379'");
+  if (!text)
+    return -1;
+  const char *colon = strrchr(text, ':');
+  if (!colon || colon == text || !colon[1] || (size_t)(colon - text) >= sizeof host)
+    return reader_fail(r, n, "to: '%.200s': expected ADDRESS:PORT, ADDRESS/PREFIX:PORT or '*:PORT'", text);
+  snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+  int rc = read_range(r, n, host, &at);
+  if (rc < 0)
+    return -1;
+  if (rc == 1) /* its ports are checked as those of an address would be; policy_compile() refuses the file */
+    item->unavailable = "host names in connect rules are not available yet; write an address or a CIDR";
+  if (add_ports(r, n, item, &at, colon + 1) != 0)
+    return -1;
+  return add_where(r, n, item, text);
+}
+
+int reader_destinations(struct reader *r, const struct ynode *n, struct policy_item *item) {
+  if (n->kind != YNODE_LIST)
+    return one_destination(r, n, item);
+  if (n->count == 0)
+    return reader_fail(r, n, "to: the list is empty");
+  for (const struct ynode *c = n->first; c; c = c->next)
+    if (one_destination(r, c, item) != 0)
+      return -1;
+  return 0;
+}
+
+void address_text(const struct policy_entry *e, bool listen, char *buf, size_t len) {
+  char ports[16], addr[INET6_ADDRSTRLEN];
+  if (e->lo == e->hi)
+    snprintf(ports, sizeof ports, "%u", e->lo);
+  else
+    snprintf(ports, sizeof ports, "%u-%u", e->lo, e->hi);
+  if (listen) {
+    snprintf(buf, len, "%s", ports);
+  } else if (e->prefix == 0) {
+    snprintf(buf, len, "*:%s", ports);
+  } else if (e->prefix >= 96 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)e->addr)) {
+    inet_ntop(AF_INET, e->addr + 12, addr, sizeof addr);
+    if (e->prefix == 128)
+      snprintf(buf, len, "%s:%s", addr, ports);
+    else
+      snprintf(buf, len, "%s/%d:%s", addr, e->prefix - 96, ports);
+  } else {
+    inet_ntop(AF_INET6, e->addr, addr, sizeof addr);
+    if (e->prefix == 128)
+      snprintf(buf, len, "[%s]:%s", addr, ports);
+    else
+      snprintf(buf, len, "[%s]/%d:%s", addr, e->prefix, ports);
+  }
+}

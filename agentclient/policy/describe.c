@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * describe.c - a policy told back to the person who wrote it: defaults filled in, rules in the order in
+ * which they are tried. For `svidwrap config check`.
+ */
+#include "internal.h"
+
+#include "svidwrap/arena.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *level_name(enum policy_log_level level) {
+  static const char *const names[] = {"error", "warning", "info", "debug"};
+  return names[level & 3];
+}
+
+static const char *errno_text(int err) {
+  return err == ECONNREFUSED ? "ECONNREFUSED" : err == EHOSTUNREACH ? "EHOSTUNREACH" : "EACCES";
+}
+
+static const char *kind_key(const struct policy_item *item) {
+  return item->rule.kind == RULES_LISTEN ? "listen" : "connect";
+}
+
+static json_t *patterns_json(const struct policy_patterns *list) {
+  json_t *a = json_array();
+  for (size_t i = 0; i < list->count; i++)
+    json_array_append_new(a, json_string(list->items[i].text));
+  return a;
+}
+
+static void set(json_t *o, const char *key, const char *text) {
+  json_object_set_new(o, key, text ? json_string(text) : json_null());
+}
+
+static json_t *rule_json(const struct policy_item *item, size_t index) {
+  json_t *o = json_object(), *covers = json_array();
+  bool listen = item->rule.kind == RULES_LISTEN;
+  json_object_set_new(o, "rule", json_integer((json_int_t)index));
+  set(o, "kind", kind_key(item));
+  set(o, "name", item->rule.name);
+  json_object_set_new(o, "line", json_integer(item->rule.line));
+  set(o, "mode", policy_mode_name(item->rule.mode));
+  if (item->unavailable)
+    json_array_append_new(covers, json_string(item->where));
+  for (const struct policy_entry *e = item->unavailable ? NULL : item->entries; e; e = e->next) {
+    char text[96];
+    address_text(e, listen, text, sizeof text);
+    json_array_append_new(covers, json_string(text));
+  }
+  json_object_set_new(o, listen ? "port" : "to", covers);
+  json_object_set_new(o, "allow", patterns_json(&item->allow));
+  json_object_set_new(o, "deny", patterns_json(&item->deny));
+  set(o, "policy", item->rule.audit_only ? "audit" : "enforce");
+  set(o, "truncation", item->rule.flags & ARENA_TRUNCATION_EOF ? "eof" : "reset");
+  set(o, "on_revoke", item->on_revoke == POLICY_REVOKE_CLOSE ? "close" : "keep");
+  set(o, "spiffe_id", item->rule.spiffe_id);
+  set(o, "hint", item->rule.hint);
+  if (!listen) {
+    set(o, "deny_errno", errno_text(item->rule.deny_errno));
+    set(o, "sni", item->rule.sni);
+  }
+  set(o, "unavailable", item->unavailable);
+  return o;
+}
+
+static json_t *policy_json(const struct policy *p) {
+  const struct policy_settings *s = &p->settings;
+  json_t *o = json_object(), *rules = json_array();
+  set(o, "path", p->path);
+  set(o, "workload_api", s->workload_socket);
+  json_object_set_new(o, "identity",
+                      json_pack("{s:s?, s:s?, s:s}", "spiffe_id", s->spiffe_id, "hint", s->hint, "scope",
+                                s->scope == POLICY_SCOPE_DAEMON ? "daemon" : "process"));
+  json_object_set_new(o, "log",
+                      json_pack("{s:s, s:s, s:s}", "to", s->log_to, "format",
+                                s->log_format == POLICY_LOG_JSON ? "json" : "text", "level",
+                                level_name(s->log_level)));
+  json_object_set_new(o, "audit", json_pack("{s:s}", "to", s->audit_to));
+  json_object_set_new(o, "handshake_timeout_ms", json_integer(s->handshake_timeout_ms));
+  json_object_set_new(o, "identity_wait_ms", json_integer(s->identity_wait_ms));
+  json_object_set_new(o, "daemon",
+                      json_pack("{s:I, s:I}", "linger_ms", (json_int_t)s->daemon_linger_ms, "threads",
+                                (json_int_t)s->handshake_threads));
+  set(o, "io_uring", s->io_uring == POLICY_IO_URING_ALLOW_UNSAFE ? "allow-unsafe" : "deny");
+  for (size_t i = 0; i < p->item_count; i++)
+    json_array_append_new(rules, rule_json(&p->items[i], i));
+  json_object_set_new(o, "rules", rules);
+  set(o, "unavailable", p->unavailable);
+  return o;
+}
+
+static void print_patterns(FILE *f, const char *label, const struct policy_patterns *list) {
+  for (size_t i = 0; i < list->count; i++)
+    fprintf(f, "  %-11s %s\n", i ? "" : label, list->items[i].text);
+}
+
+static void print_rule(FILE *f, const struct policy_item *item, size_t index) {
+  const struct policy_rule *rule = &item->rule;
+  fprintf(f, "\nrule %zu (line %d): %s\n", index, rule->line, rule->name);
+  fprintf(f, "  %-11s %s%s\n", "mode", policy_mode_name(rule->mode),
+          rule->audit_only ? ", policy: audit (logs what it would have denied)" : "");
+  fprintf(f, "  %-11s ", kind_key(item));
+  if (item->unavailable)
+    fprintf(f, "%s", item->where);
+  for (const struct policy_entry *e = item->unavailable ? NULL : item->entries; e; e = e->next) {
+    char text[96];
+    address_text(e, rule->kind == RULES_LISTEN, text, sizeof text);
+    fprintf(f, "%s%s", text, e->next ? ", " : "");
+  }
+  fputc('\n', f);
+  print_patterns(f, "allow", &item->allow);
+  print_patterns(f, "deny", &item->deny);
+  if (rule->spiffe_id || rule->hint)
+    fprintf(f, "  %-11s %s%s\n", "identity", rule->spiffe_id ? "" : "hint ",
+            rule->spiffe_id ? rule->spiffe_id : rule->hint);
+  if (rule->kind == RULES_CONNECT)
+    fprintf(f, "  %-11s %s\n", "refused as", errno_text(rule->deny_errno));
+  if (rule->sni)
+    fprintf(f, "  %-11s %s\n", "sni", rule->sni);
+  if (rule->flags & ARENA_TRUNCATION_EOF)
+    fprintf(f, "  %-11s %s\n", "truncation", "eof (an end without close_notify is an ordinary end)");
+  if (item->unavailable)
+    fprintf(f, "  %-11s %s\n", "PROBLEM", item->unavailable);
+}
+
+static void print_policy(FILE *f, const struct policy *p) {
+  const struct policy_settings *s = &p->settings;
+  fprintf(f, "%s: %zu rule%s\n", p->path, p->item_count, p->item_count == 1 ? "" : "s");
+  fprintf(f, "  %-11s %s\n", "agent",
+          s->workload_socket ? s->workload_socket : "not named (set workload_api.socket)");
+  fprintf(f, "  %-11s %s%s, attested as the %s\n", "identity", s->spiffe_id || !s->hint ? "" : "hint ",
+          s->spiffe_id ? s->spiffe_id
+          : s->hint    ? s->hint
+                       : "the first that the agent serves",
+          s->scope == POLICY_SCOPE_DAEMON ? "daemon" : "program");
+  fprintf(f, "  %-11s %s, %s, level %s\n", "log", s->log_to, s->log_format == POLICY_LOG_JSON ? "json" : "text",
+          level_name(s->log_level));
+  fprintf(f, "  %-11s %s\n", "audit", s->audit_to);
+  fprintf(f, "  %-11s handshake %u ms, identity %u ms\n", "waits", s->handshake_timeout_ms, s->identity_wait_ms);
+  fprintf(f, "  %-11s %s\n", "io_uring", s->io_uring == POLICY_IO_URING_ALLOW_UNSAFE ? "allow-unsafe" : "deny");
+  for (size_t i = 0; i < p->item_count; i++)
+    print_rule(f, &p->items[i], i);
+  if (p->item_count == 0)
+    fprintf(f, "\nno rules: every connection is left alone\n");
+}
+
+char *policy_describe(const struct policy *p, bool json) {
+  char *out = NULL;
+  if (json) {
+    json_t *o = policy_json(p);
+    out = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(o);
+    return out;
+  }
+  size_t len = 0;
+  FILE *f = open_memstream(&out, &len);
+  if (!f)
+    return NULL;
+  print_policy(f, p);
+  if (fclose(f) != 0) {
+    free(out);
+    return NULL;
+  }
+  return out;
+}

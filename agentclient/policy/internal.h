@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal.h - what a policy is made of; shared by the files of this directory and by nobody else.
+ */
+#ifndef POLICY_INTERNAL_H
+#define POLICY_INTERNAL_H
+
+#include "policy.h"
+#include "pool.h"
+#include "yaml.h"
+
+#include <stdatomic.h>
+
+/* One port range at one address range, as in struct rules_entry. */
+struct policy_entry {
+  struct policy_entry *next;
+  uint8_t addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+  uint8_t prefix;   /* 0: any address of either family */
+  uint16_t lo, hi;
+  unsigned line, col;
+};
+
+/* A pattern of an allow or deny list, cut into path segments. */
+enum policy_token_kind { TOKEN_EXACT, TOKEN_ONE, TOKEN_ANY }; /* "**" is ONE ANY: at least one segment */
+struct policy_token {
+  enum policy_token_kind kind;
+  const char *text;
+  size_t len;
+};
+struct policy_pattern {
+  const char *text; /* as written */
+  const char *domain;
+  size_t domain_len;
+  struct policy_token *tokens;
+  size_t token_count;
+};
+struct policy_patterns {
+  struct policy_pattern *items;
+  size_t count;
+};
+
+struct policy_item {
+  struct policy_rule rule;
+  unsigned col;
+  const char *where; /* "6379, 7000-7010" or "10.0.0.0/8:6379", as written */
+  struct policy_entry *entries, **entries_tail;
+  struct policy_patterns allow, deny;
+  const char *unavailable; /* why this rule cannot work yet, or NULL */
+  uint32_t percent;        /* canary */
+  uint32_t detect_timeout_ms;
+  int on_revoke; /* enum policy_on_revoke */
+};
+enum policy_on_revoke { POLICY_REVOKE_KEEP = 0, POLICY_REVOKE_CLOSE = 1 };
+
+struct policy {
+  _Atomic unsigned refs;
+  struct pool pool;
+  const char *path;
+  struct policy_settings settings;
+  struct policy_item *items;
+  size_t item_count;
+  uint32_t entry_count;
+  const char *unavailable; /* "path:line:col: message" of the first rule that cannot work yet */
+};
+
+/* While a file is read. Every reader below returns 0, or -1 after reader_fail(). */
+struct reader {
+  struct policy *policy;
+  const char *path;
+  policy_lookup lookup;
+  void *arg;
+  size_t expanded; /* bytes that variables brought in so far */
+  char *why;
+  size_t why_len;
+};
+int reader_fail(struct reader *r, const struct ynode *at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* A key of a map: what it is called, who reads its value into target + offset. */
+struct reader_key {
+  const char *name;
+  int (*read)(struct reader *r, const struct ynode *value, const struct reader_key *key, void *target);
+  size_t offset;
+  const void *more; /* choices, or the bounds of a number */
+};
+struct reader_choice {
+  const char *name;
+  int value;
+};
+struct reader_bounds {
+  uint32_t min, max;
+};
+/* Reads a map by its table of keys (ends with a NULL name; at most 32). Unknown and repeated keys are
+ * errors. *seen receives a bit for each key that was there. what: "a listen rule". */
+int reader_map(struct reader *r, const struct ynode *map, const char *what, const struct reader_key *keys,
+               void *target, uint32_t *seen);
+
+/* A scalar's text with ${NAME} and ${NAME:-default} replaced. NULL after reader_fail(). what: for the message,
+ * "a port". */
+const char *reader_text(struct reader *r, const struct ynode *n, const char *what);
+
+/* For tables of keys. */
+int reader_string(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char * */
+int reader_pick(struct reader *, const struct ynode *, const struct reader_key *, void *);   /* int; choices */
+int reader_duration(struct reader *, const struct ynode *, const struct reader_key *,
+                    void *);                                                                 /* uint32_t ms; bounds */
+int reader_number(struct reader *, const struct ynode *, const struct reader_key *, void *); /* uint32_t; bounds */
+int reader_spiffe_id(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char * */
+int reader_target(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char *: a log */
+int reader_patterns(struct reader *, const struct ynode *, const struct reader_key *,
+                    void *); /* struct policy_patterns */
+int reader_endpoint(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char * */
+
+/* address.c: ports ("6379", "7000-7010", "6379,7000-7010") and destinations ("10.0.0.0/8:6379") into entries. */
+int reader_ports(struct reader *r, const struct ynode *value, struct policy_item *item);
+int reader_destinations(struct reader *r, const struct ynode *value, struct policy_item *item);
+/* "10.0.0.0/8:6379", "[fd00::]/8:80-90", "*:443" of one entry. */
+void address_text(const struct policy_entry *e, bool listen, char *buf, size_t len);
+
+/* pattern.c */
+int pattern_compile(struct pool *pool, const char *text, struct policy_pattern *out, const char **why);
+bool pattern_matches(const struct policy_pattern *p, const struct spiffeid *id);
+bool patterns_match(const struct policy_patterns *list, const struct spiffeid *id);
+
+/* rule.c: the listen: and connect: lists. */
+int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect);
+const char *policy_mode_name(enum rules_mode mode);
+
+/* expand.c */
+const char *expand_variables(struct reader *r, const struct ynode *n);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rule.c - the listen: and connect: lists of a configuration.
+ *
+ * A rule enforces unless it says otherwise, and a rule that is not off names who is allowed. Two rules for
+ * exactly the same addresses are a mistake (only the first would ever be used) and named as one.
+ */
+#include "internal.h"
+
+#include "svidwrap/arena.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct reader_choice listen_modes[] = {
+    {"off", RULES_OFF}, {"permissive", RULES_PERMISSIVE}, {"enforce", RULES_ENFORCE}, {NULL, 0}};
+static const struct reader_choice connect_modes[] = {
+    {"off", RULES_OFF}, {"canary", RULES_CANARY}, {"enforce", RULES_ENFORCE}, {NULL, 0}};
+static const struct reader_choice policies[] = {{"enforce", 0}, {"audit", 1}, {NULL, 0}};
+static const struct reader_choice truncations[] = {{"reset", 0}, {"eof", ARENA_TRUNCATION_EOF}, {NULL, 0}};
+static const struct reader_choice revocations[] = {
+    {"keep", POLICY_REVOKE_KEEP}, {"close", POLICY_REVOKE_CLOSE}, {NULL, 0}};
+static const struct reader_choice deny_errnos[] = {
+    {"EACCES", EACCES}, {"ECONNREFUSED", ECONNREFUSED}, {"EHOSTUNREACH", EHOSTUNREACH}, {NULL, 0}};
+static const struct reader_bounds percents = {0, 100};
+static const struct reader_bounds detect_bounds = {1, 60000};
+
+/* What a rule's map says, before it is checked as a whole. */
+struct raw {
+  struct policy_item *item;
+  const char *name, *sni, *spiffe_id, *hint;
+  struct policy_patterns allow, deny;
+  int mode, policy, truncation, on_revoke, deny_errno;
+  uint32_t percent, detect_timeout_ms;
+};
+
+static int read_ports(struct reader *r, const struct ynode *n, const struct reader_key *key, void *raw) {
+  (void)key;
+  return reader_ports(r, n, ((struct raw *)raw)->item);
+}
+
+static int read_to(struct reader *r, const struct ynode *n, const struct reader_key *key, void *raw) {
+  (void)key;
+  return reader_destinations(r, n, ((struct raw *)raw)->item);
+}
+
+static int read_identity(struct reader *r, const struct ynode *n, const struct reader_key *key, void *raw) {
+  static const struct reader_key keys[] = {
+      {"spiffe_id", reader_spiffe_id, offsetof(struct raw, spiffe_id), NULL},
+      {"hint", reader_string, offsetof(struct raw, hint), NULL},
+      {NULL, NULL, 0, NULL},
+  };
+  struct raw *into = raw;
+  uint32_t seen;
+  (void)key;
+  if (reader_map(r, n, "a rule's identity", keys, into, &seen) != 0)
+    return -1;
+  if (into->spiffe_id && into->hint)
+    return reader_fail(r, n, "identity: name the SVID by spiffe_id or by hint, not by both");
+  return 0;
+}
+
+static const struct reader_key listen_keys[] = {
+    {"port", read_ports, 0, NULL},
+    {"name", reader_string, offsetof(struct raw, name), NULL},
+    {"mode", reader_pick, offsetof(struct raw, mode), listen_modes},
+    {"allow", reader_patterns, offsetof(struct raw, allow), NULL},
+    {"deny", reader_patterns, offsetof(struct raw, deny), NULL},
+    {"policy", reader_pick, offsetof(struct raw, policy), policies},
+    {"identity", read_identity, 0, NULL},
+    {"truncation", reader_pick, offsetof(struct raw, truncation), truncations},
+    {"on_revoke", reader_pick, offsetof(struct raw, on_revoke), revocations},
+    {"detect_timeout", reader_duration, offsetof(struct raw, detect_timeout_ms), &detect_bounds},
+    {NULL, NULL, 0, NULL},
+};
+
+static const struct reader_key connect_keys[] = {
+    {"to", read_to, 0, NULL},
+    {"name", reader_string, offsetof(struct raw, name), NULL},
+    {"mode", reader_pick, offsetof(struct raw, mode), connect_modes},
+    {"percent", reader_number, offsetof(struct raw, percent), &percents},
+    {"allow", reader_patterns, offsetof(struct raw, allow), NULL},
+    {"deny", reader_patterns, offsetof(struct raw, deny), NULL},
+    {"policy", reader_pick, offsetof(struct raw, policy), policies},
+    {"deny_errno", reader_pick, offsetof(struct raw, deny_errno), deny_errnos},
+    {"sni", reader_string, offsetof(struct raw, sni), NULL},
+    {"identity", read_identity, 0, NULL},
+    {"truncation", reader_pick, offsetof(struct raw, truncation), truncations},
+    {"on_revoke", reader_pick, offsetof(struct raw, on_revoke), revocations},
+    {NULL, NULL, 0, NULL},
+};
+
+const char *policy_mode_name(enum rules_mode mode) {
+  static const char *const names[] = {"off", "permissive", "canary", "enforce"};
+  return names[mode & 3];
+}
+
+static int fill_in(struct reader *r, const struct ynode *n, struct policy_item *item, const struct raw *raw) {
+  struct policy_rule *rule = &item->rule;
+  rule->mode = (enum rules_mode)raw->mode;
+  rule->audit_only = raw->policy != 0;
+  rule->deny_errno = raw->deny_errno;
+  rule->flags = (uint32_t)raw->truncation;
+  rule->spiffe_id = raw->spiffe_id;
+  rule->hint = raw->hint;
+  rule->sni = raw->sni;
+  rule->name = raw->name;
+  if (!rule->name)
+    rule->name =
+        pool_printf(&r->policy->pool, "%s %.120s", rule->kind == RULES_LISTEN ? "listen" : "connect", item->where);
+  item->allow = raw->allow;
+  item->deny = raw->deny;
+  item->percent = raw->percent;
+  item->on_revoke = raw->on_revoke;
+  item->detect_timeout_ms = raw->detect_timeout_ms;
+  if (rule->mode == RULES_PERMISSIVE)
+    item->unavailable = "mode: permissive is not available yet; write off or enforce";
+  else if (rule->mode == RULES_CANARY)
+    item->unavailable = "mode: canary is not available yet; write off or enforce";
+  else if (item->on_revoke == POLICY_REVOKE_CLOSE)
+    item->unavailable = "on_revoke: close is not available yet; connections are kept";
+  return rule->name ? 0 : reader_fail(r, n, "out of memory");
+}
+
+static int read_rule(struct reader *r, const struct ynode *n, enum rules_kind kind) {
+  bool listen = kind == RULES_LISTEN;
+  struct policy_item *item = &r->policy->items[r->policy->item_count];
+  struct raw raw = {
+      .item = item, .mode = RULES_ENFORCE, .deny_errno = EACCES, .percent = 100, .detect_timeout_ms = 500};
+  uint32_t seen;
+  item->rule.kind = kind;
+  item->rule.line = (int)n->line;
+  item->col = n->col;
+  item->entries_tail = &item->entries;
+  if (reader_map(r, n, listen ? "a listen rule" : "a connect rule", listen ? listen_keys : connect_keys, &raw,
+                 &seen) != 0)
+    return -1;
+  if (!item->entries)
+    return reader_fail(r, n, "this rule does not say %s", listen ? "which port: it is for" : "where it is for (to:)");
+  if (raw.mode != RULES_OFF && raw.allow.count == 0)
+    return reader_fail(r, n,
+                       "a rule with mode: %s needs allow:, a list of the SPIFFE IDs that may talk; nobody is "
+                       "allowed by default",
+                       policy_mode_name((enum rules_mode)raw.mode));
+  if (fill_in(r, n, item, &raw) != 0)
+    return -1;
+  r->policy->item_count++;
+  return 0;
+}
+
+static int read_list(struct reader *r, const struct ynode *list, enum rules_kind kind) {
+  if (!list)
+    return 0;
+  if (list->kind != YNODE_LIST)
+    return reader_fail(r, list, "%s: expected a list of rules, each beginning with '- '",
+                       kind == RULES_LISTEN ? "listen" : "connect");
+  for (const struct ynode *n = list->first; n; n = n->next)
+    if (read_rule(r, n, kind) != 0)
+      return -1;
+  return 0;
+}
+
+/* Entries of one kind that cover exactly the same, found by comparing each with the earlier ones: at most
+ * RULES_MAX squared over two. */
+static int check_twice(struct reader *r) {
+  const struct policy *p = r->policy;
+  for (size_t i = 0; i < p->item_count; i++) {
+    if (p->items[i].unavailable)
+      continue;
+    for (const struct policy_entry *e = p->items[i].entries; e; e = e->next) {
+      for (size_t j = 0; j <= i; j++) {
+        if (p->items[j].rule.kind != p->items[i].rule.kind || p->items[j].unavailable)
+          continue;
+        for (const struct policy_entry *f = p->items[j].entries; f && f != e; f = f->next) {
+          if (f->lo != e->lo || f->hi != e->hi || f->prefix != e->prefix || memcmp(f->addr, e->addr, 16) != 0)
+            continue;
+          char text[96];
+          address_text(e, p->items[i].rule.kind == RULES_LISTEN, text, sizeof text);
+          struct ynode at = {.line = e->line, .col = e->col};
+          return reader_fail(r, &at,
+                             "%s is named twice, here and in line %u; the first rule that matches is used, so "
+                             "this one never would be",
+                             text, f->line);
+        }
+      }
+    }
+  }
+  return 0;
+}
+
+int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect) {
+  struct policy *p = r->policy;
+  size_t count = (listen ? listen->count : 0u) + (connect ? connect->count : 0u);
+  p->items = pool_alloc(&p->pool, (count + 1) * sizeof *p->items);
+  if (!p->items)
+    return reader_fail(r, NULL, "out of memory");
+  if (read_list(r, listen, RULES_LISTEN) != 0 || read_list(r, connect, RULES_CONNECT) != 0)
+    return -1;
+  for (size_t i = 0; i < p->item_count && !p->unavailable; i++) {
+    if (!p->items[i].unavailable)
+      continue;
+    p->unavailable = pool_printf(&p->pool, "%s:%d:%u: %s", r->path, p->items[i].rule.line, p->items[i].col,
+                                 p->items[i].unavailable);
+    if (!p->unavailable)
+      return reader_fail(r, NULL, "out of memory");
+  }
+  return check_twice(r);
+}
