@@ -3,7 +3,8 @@
  * listener.h - the stand-in listener: what a managed listen() leaves behind in the program.
  *
  * The program's number holds an AF_UNIX listening socket under a random abstract name; the daemon holds
- * the TCP listener and connects to the stand-in once for every authenticated peer.
+ * the TCP listener and connects to the stand-in once for every authenticated peer. So the number is
+ * readable exactly when an authenticated connection waits.
  */
 #ifndef SHIM_LISTENER_H
 #define SHIM_LISTENER_H
@@ -14,23 +15,35 @@
 
 struct listener {
   char name[WIRE_NAME_LEN];
-  int real;        /* hidden: the TCP listener; answers getsockname(), getsockopt(), setsockopt() */
-  int life;        /* hidden: the daemon sees it close when the last process lets go */
+  bool used;
+  int real; /* hidden: the TCP listener; answers getsockname(), getsockopt(), setsockopt() */
+  int life; /* hidden: the daemon sees it close when the last process lets go */
   int backlog;
   struct rules_entry rule;
 };
 
-/* listen() on a TCP socket. Decides by the rules; 0 or -1 and errno. */
+/* listen(). Decides by the rules; 0 or -1 and errno. */
 int listener_listen(int fd, int backlog);
-/* accept4() on a stand-in (pinned sock s behind fd). */
+/* accept4() on a stand-in (s is pinned by the caller, behind fd). */
 int listener_accept(struct sock *s, int fd, struct sockaddr *addr, socklen_t *len, int flags);
-/* An unknown number: is it a stand-in that this image inherited? Adopts it (puts it in the table).
- * 1 adopted, 0 not a stand-in, -1 and errno. */
-int listener_adopt(int fd);
-/* The last number of this process is about to be closed / was closed. */
+
+/* What is behind a number that is not in the table? A stand-in that this image inherited is adopted; a
+ * managed TCP listener (inherited, or an alias from before listen()) becomes a stand-in.
+ * 1: it is in the table now, 0: not ours, -1 and errno: ours, but it cannot be served (refuse). */
+int listener_touch(int fd);
+/* The same, for stand-ins only, after the kernel answered getsockname() with this address. */
+int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len);
+
+/* The last number of this process is about to be closed / has been closed. */
 void listener_closing(struct listener *l);
-void listener_closed(struct listener *l, int fd_closed);
-/* bind() answered EADDRINUSE: have the daemon look for orphans. 1: try again. */
-int listener_sync(const struct sockaddr *sa, socklen_t len);
+void listener_closed(struct listener *l);
+
+/* bind() answered EADDRINUSE: have the daemon look for orphans. True: try again. */
+bool listener_sync(const struct sockaddr *sa, socklen_t len);
+
+/* Registers every listener of this process with the daemon again (the daemon is new). */
+void listener_register_all(void);
+
+void listener_after_fork(void);
 
 #endif

@@ -38,5 +38,8 @@ void pending_after_fork(struct sock *s);
 void epollreg_ctl(int epfd, int op, int fd, const struct epoll_event *ev);
 void epollreg_forget(int fd);
 void epollreg_rearm(int fd);
+/* Before dup3() puts another file over fd: takes the registrations out of their epoll sets (the old file
+ * stays open elsewhere and would go on reporting), keeping them for epollreg_rearm(). */
+void epollreg_detach(int fd);
 
 #endif

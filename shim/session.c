@@ -28,6 +28,7 @@ enum { SESSION_NONE = 0, SESSION_BUSY = 1, SESSION_READY = 2 };
 
 #define HELLO_WAIT_MS 20000
 #define REPLY_WAIT_MS 15000
+#define TELL_WAIT_MS 1000
 #define AGENT_DIAL_MS 5000
 
 static struct {
@@ -290,6 +291,21 @@ int session_request(void *msg, size_t len, size_t token_offset, int fd, struct w
       libc_real()->close(sock);
     return 0;
   }
+}
+
+int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *reply) {
+  int rc = -1;
+  if (atomic_load(&session.state) != SESSION_READY)
+    return -1;
+  memcpy((char *)msg + token_offset, &session.token, sizeof session.token);
+  int sock = transport_dial_running(session.daemon_uid);
+  if (sock < 0)
+    return -1;
+  if (session_send(sock, msg, len, -1) == 0 &&
+      session_recv(sock, reply, sizeof *reply, WIRE_REPLY, NULL, TELL_WAIT_MS) >= (ssize_t)sizeof *reply)
+    rc = reply->status == WIRE_OK ? 0 : -1;
+  libc_real()->close(sock);
+  return rc;
 }
 
 struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot) {

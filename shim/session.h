@@ -51,6 +51,10 @@ ssize_t session_recv(int sock, void *buf, size_t size, enum wire_type type, int 
 int session_request(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply,
                     int fds[WIRE_FDS_MAX], int *life);
 
+/* As session_request(), for news that a daemon which does not know this session need not hear: starts no
+ * daemon, says no HELLO. 0: it answered WIRE_OK. */
+int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *reply);
+
 /* The slot, mapped; asks the daemon for an arena that is not known yet. NULL and errno. */
 struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot);
 

@@ -14,6 +14,8 @@
 /* A connection to the daemon of this uid; starts it when it is our own and none answers. known: it served
  * this process before, so its supervisor is given a moment to restart it. -1 and errno. */
 int transport_dial(uid_t uid, bool known);
+/* The same, but only when it answers now. */
+int transport_dial_running(uid_t uid);
 /* Is the other end of a unix socket root or our own effective uid? */
 bool transport_peer_trusted(int sock, uid_t *uid);
 

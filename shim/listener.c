@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listener.c - the life of a stand-in listener: listen, register, adopt, close.
+ *
+ * Order matters: without a registration there is no listening socket behind the program's number; the
+ * number is replaced last, in one dup3().
+ */
+#include "listener.h"
+
+#include "libc.h"
+#include "pending.h"
+#include "session.h"
+#include "spare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LISTENERS_PER_PAGE 32
+
+struct page {
+  struct page *next;
+  struct listener slot[LISTENERS_PER_PAGE];
+};
+static struct lock pages_lock;
+static struct page *_Atomic pages;
+
+static struct listener *listener_new(void) {
+  lock_signals saved;
+  struct listener *found = NULL;
+  lock_take(&pages_lock, &saved);
+  for (struct page *p = atomic_load(&pages); p && !found; p = p->next) {
+    for (size_t i = 0; i < LISTENERS_PER_PAGE && !found; i++) {
+      if (!p->slot[i].used)
+        found = &p->slot[i];
+    }
+  }
+  if (!found) {
+    void *mem = mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mem != MAP_FAILED) {
+      struct page *p = mem;
+      p->next = atomic_load(&pages);
+      atomic_store(&pages, p);
+      found = &p->slot[0];
+    }
+  }
+  if (found)
+    *found = (struct listener){.used = true, .real = -1, .life = -1};
+  lock_drop(&pages_lock, &saved);
+  return found;
+}
+
+static void listener_free(struct listener *l) {
+  fdtab_unhide_close(&l->life);
+  fdtab_unhide_close(&l->real);
+  l->used = false;
+}
+
+void listener_after_fork(void) { lock_reset(&pages_lock); }
+
+/* -- addresses -- */
+
+static socklen_t standin_address(struct sockaddr_un *sun, const char *name) {
+  memset(sun, 0, sizeof *sun);
+  sun->sun_family = AF_UNIX;
+  memcpy(sun->sun_path + 1, name, WIRE_NAME_LEN - 1);
+  return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + WIRE_NAME_LEN - 1);
+}
+
+static bool is_standin(const struct sockaddr *sa, socklen_t len, char name[WIRE_NAME_LEN]) {
+  const struct sockaddr_un *sun = (const struct sockaddr_un *)(const void *)sa;
+  size_t prefix = sizeof WIRE_STANDIN_PREFIX - 1;
+  if (len != (socklen_t)(offsetof(struct sockaddr_un, sun_path) + WIRE_NAME_LEN) || sa->sa_family != AF_UNIX ||
+      sun->sun_path[0] != 0 || memcmp(sun->sun_path + 1, WIRE_STANDIN_PREFIX, prefix) != 0)
+    return false;
+  for (size_t i = prefix; i < WIRE_NAME_LEN - 1; i++) {
+    char c = sun->sun_path[1 + i];
+    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+      return false;
+  }
+  memcpy(name, sun->sun_path + 1, WIRE_NAME_LEN - 1);
+  name[WIRE_NAME_LEN - 1] = 0;
+  return true;
+}
+
+static int random_name(char name[WIRE_NAME_LEN]) {
+  uint8_t bits[16];
+  if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
+    return -EIO;
+  int at = snprintf(name, WIRE_NAME_LEN, "%s", WIRE_STANDIN_PREFIX);
+  for (size_t i = 0; i < sizeof bits; i++)
+    at += snprintf(name + at, (size_t)(WIRE_NAME_LEN - at), "%02x", bits[i]);
+  return 0;
+}
+
+/* A stand-in socket, bound and listening. The number, or a negative errno. */
+static int standin_open(char name[WIRE_NAME_LEN], int backlog) {
+  struct sockaddr_un sun;
+  if (random_name(name) != 0)
+    return -EIO;
+  int s = libc_real()->socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (s < 0)
+    return -errno;
+  fdtab_fresh(s);
+  socklen_t len = standin_address(&sun, name);
+  if (libc_real()->bind(s, (struct sockaddr *)&sun, len) == 0 && libc_real()->listen(s, backlog) == 0)
+    return s;
+  int failed = errno;
+  libc_real()->close(s);
+  return -failed;
+}
+
+/* -- talking to the daemon -- */
+
+static int tell(enum wire_type type, struct listener *l, int fd, struct wire_reply *reply, int fds[WIRE_FDS_MAX],
+                int *life) {
+  struct wire_listen m = {.backlog = l->backlog, .rule = l->rule.rule};
+  memcpy(m.name, l->name, sizeof m.name);
+  session_header(&m.hdr, type, sizeof m);
+  if (session_request(&m, sizeof m, offsetof(struct wire_listen, token), fd, reply, fds, life) != 0)
+    return -errno;
+  reply->text[sizeof reply->text - 1] = 0;
+  if (reply->status == WIRE_OK)
+    return 0;
+  if (life && *life >= 0) {
+    libc_real()->close(*life);
+    *life = -1;
+  }
+  session_complain("listening is refused: %s", reply->text);
+  return reply->err > 0 ? -reply->err : -EACCES;
+}
+
+/* Registers l, whose TCP listener is fd. 0 or a negative errno. */
+static int register_listener(struct listener *l, int fd) {
+  struct wire_reply reply;
+  int life = -1;
+  int rc = tell(WIRE_LISTEN, l, fd, &reply, NULL, &life);
+  if (rc != 0)
+    return rc;
+  fdtab_unhide_close(&l->life);
+  l->life = life;
+  rc = fdtab_hide(&l->life);
+  if (rc != 0) {
+    libc_real()->close(l->life);
+    l->life = -1;
+  }
+  return rc;
+}
+
+void listener_register_all(void) {
+  for (struct page *p = atomic_load(&pages); p; p = p->next) {
+    for (size_t i = 0; i < LISTENERS_PER_PAGE; i++) {
+      struct listener *l = &p->slot[i];
+      if (l->used && l->real >= 0)
+        register_listener(l, l->real);
+    }
+  }
+}
+
+/* -- listen() -- */
+
+/* What the program set on its socket and expects of accept() on it. */
+static void copy_manners(int from, int to) {
+  struct timeval t;
+  socklen_t len = sizeof t;
+  int flags = libc_real()->fcntl(from, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK))
+    libc_real()->fcntl(to, F_SETFL, libc_real()->fcntl(to, F_GETFL) | O_NONBLOCK);
+  if (libc_real()->getsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &t, &len) == 0)
+    libc_real()->setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+}
+
+/* fd's number gets the stand-in; the TCP listener moves to a hidden number. */
+static int swap_in(struct sock *s, int fd, int standin) {
+  struct listener *l = s->listener;
+  int fdflags = libc_real()->fcntl(fd, F_GETFD);
+  l->real = libc_real()->fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (l->real < 0)
+    return -errno;
+  int rc = fdtab_hide(&l->real);
+  if (rc != 0)
+    return rc;
+  copy_manners(fd, standin);
+  epollreg_detach(fd);
+  if (libc_real()->dup3(standin, fd, fdflags >= 0 && (fdflags & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
+    return -errno;
+  return fdtab_set(fd, s);
+}
+
+static int become_standin(int fd, int backlog, const struct rules_entry *rule) {
+  struct listener *l = listener_new();
+  struct sock *s = sock_new(SOCK_LISTENER);
+  int rc = -ENOMEM, standin = -1;
+  if (!l || !s)
+    goto out;
+  s->listener = l;
+  l->backlog = backlog;
+  l->rule = *rule;
+  rc = standin = standin_open(l->name, backlog);
+  if (standin < 0)
+    goto out;
+  rc = register_listener(l, fd);
+  if (rc == 0)
+    rc = swap_in(s, fd, standin);
+  if (rc == 0)
+    epollreg_rearm(fd);
+  if (rc == 0)
+    spare_open(l->real);
+out:
+  if (standin >= 0)
+    libc_real()->close(standin);
+  if (rc != 0 && l)
+    listener_free(l);
+  if (s)
+    sock_put(s);
+  return rc < 0 ? rc : 0;
+}
+
+static bool is_tcp(int fd) {
+  int type = 0, domain = 0;
+  socklen_t len = sizeof type, dlen = sizeof domain;
+  return libc_real()->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+         libc_real()->getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &dlen) == 0 &&
+         (domain == AF_INET || domain == AF_INET6);
+}
+
+/* listen() on an unbound socket binds it: do that first, for the rules ask for the port. */
+static int local_address(int fd, struct sockaddr_storage *sa, socklen_t *len) {
+  uint8_t addr[16];
+  uint16_t port = 0;
+  *len = sizeof *sa;
+  if (libc_real()->getsockname(fd, (struct sockaddr *)sa, len) != 0)
+    return -1;
+  if (rules_address((struct sockaddr *)sa, *len, addr, &port) != 0 || port != 0)
+    return 0;
+  if (libc_real()->bind(fd, (struct sockaddr *)sa, *len) != 0)
+    return -1;
+  *len = sizeof *sa;
+  return libc_real()->getsockname(fd, (struct sockaddr *)sa, len);
+}
+
+static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
+  int keep = errno;
+  if (libc_real()->listen(fd, backlog) != 0)
+    return -1; /* EADDRINUSE and its like, as natively */
+  int rc = become_standin(fd, backlog, rule);
+  if (rc == 0) {
+    errno = keep;
+    return 0;
+  }
+  /* Nobody may reach it in plaintext: out of the listening state, still bound. */
+  libc_real()->shutdown(fd, SHUT_RDWR);
+  errno = -rc;
+  return -1;
+}
+
+static int listen_again(struct sock *s, int fd, int backlog) {
+  struct wire_reply reply;
+  struct listener *l = s->listener;
+  if (libc_real()->listen(fd, backlog) != 0)
+    return -1;
+  libc_real()->listen(l->real, backlog);
+  l->backlog = backlog;
+  (void)reply;
+  int rc = register_listener(l, l->real);
+  if (rc != 0) {
+    errno = -rc;
+    return -1;
+  }
+  return 0;
+}
+
+int listener_listen(int fd, int backlog) {
+  struct sockaddr_storage sa;
+  struct rules_entry rule;
+  socklen_t len;
+  struct sock *s = fdtab_get(fd);
+  if (s) {
+    int rc = atomic_load(&s->kind) == SOCK_LISTENER ? listen_again(s, fd, backlog) : libc_real()->listen(fd, backlog);
+    sock_put(s);
+    return rc;
+  }
+  if (!is_tcp(fd) || local_address(fd, &sa, &len) != 0)
+    return libc_real()->listen(fd, backlog);
+  int managed = session_match(RULES_LISTEN, (struct sockaddr *)&sa, len, &rule);
+  if (managed < 0)
+    return -1;
+  return managed ? listen_managed(fd, backlog, &rule) : libc_real()->listen(fd, backlog);
+}
+
+/* -- numbers that are not in the table -- */
+
+static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
+  struct wire_reply reply;
+  int fds[WIRE_FDS_MAX] = {-1, -1}, life = -1, rc = -ENOMEM;
+  struct listener *l = listener_new();
+  struct sock *s = sock_new(SOCK_LISTENER);
+  if (!l || !s)
+    goto out;
+  s->listener = l;
+  memcpy(l->name, name, sizeof l->name);
+  rc = session_ready(false) == 0 ? tell(WIRE_ADOPT, l, -1, &reply, fds, &life) : -errno;
+  if (rc != 0)
+    goto out;
+  l->life = life;
+  l->real = fds[0];
+  rc = l->real >= 0 ? fdtab_hide(&l->real) : -EPROTO;
+  if (rc == 0)
+    rc = fdtab_hide(&l->life);
+  if (rc == 0)
+    rc = fdtab_set(fd, s);
+  if (rc == 0)
+    spare_open(l->real);
+out:
+  if (rc != 0 && l)
+    listener_free(l);
+  if (s)
+    sock_put(s);
+  return rc;
+}
+
+int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len) {
+  char name[WIRE_NAME_LEN];
+  if (!is_standin(sa, len, name))
+    return 0;
+  int rc = adopt(fd, name);
+  if (rc == 0)
+    return 1;
+  errno = -rc;
+  return -1;
+}
+
+static bool same_file(int a, int b) {
+  struct stat x, y;
+  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+struct alias_search {
+  int fd;
+  int standin;
+  struct sock *sock;
+};
+
+static void find_alias(int fd, struct sock *s, void *arg) {
+  struct alias_search *a = arg;
+  if (!a->sock && atomic_load(&s->kind) == SOCK_LISTENER && same_file(s->listener->real, a->fd)) {
+    a->sock = s;
+    a->standin = fd;
+  }
+}
+
+/* dup() or fork before listen() left an alias of the TCP listener: it gets the same stand-in. */
+static int join_alias(int fd) {
+  struct alias_search a = {.fd = fd};
+  fdtab_each(find_alias, &a);
+  if (!a.sock)
+    return 0;
+  int fdflags = libc_real()->fcntl(fd, F_GETFD);
+  if (libc_real()->dup3(a.standin, fd, fdflags >= 0 && (fdflags & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
+    return -1;
+  fdtab_dup(a.standin, fd);
+  return 1;
+}
+
+int listener_touch(int fd) {
+  struct sockaddr_storage sa;
+  struct rules_entry rule;
+  socklen_t len = sizeof sa, on_len = sizeof(int);
+  int listening = 0;
+  if (libc_real()->getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
+    return 0; /* the real call says what is wrong */
+  if (sa.ss_family == AF_UNIX)
+    return listener_touch_named(fd, (struct sockaddr *)&sa, len);
+  if ((sa.ss_family != AF_INET && sa.ss_family != AF_INET6) || !is_tcp(fd) ||
+      libc_real()->getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &on_len) != 0 || !listening)
+    return 0;
+  int managed = session_match(RULES_LISTEN, (struct sockaddr *)&sa, len, &rule);
+  if (managed <= 0)
+    return managed;
+  int joined = join_alias(fd);
+  if (joined != 0)
+    return joined;
+  int rc = become_standin(fd, SOMAXCONN, &rule);
+  if (rc == 0)
+    return 1;
+  errno = -rc;
+  return -1;
+}
+
+/* -- close and bind -- */
+
+void listener_closing(struct listener *l) { (void)l; /* all is done once the number is closed */ }
+
+/* Does any process still hold the stand-in? Its name can be bound again only when none does. */
+static bool held_elsewhere(const struct listener *l) {
+  struct sockaddr_un sun;
+  socklen_t len = standin_address(&sun, l->name);
+  int s = libc_real()->socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (s < 0)
+    return true; /* cannot tell: the life socket will */
+  fdtab_fresh(s);
+  bool held = libc_real()->bind(s, (struct sockaddr *)&sun, len) != 0;
+  libc_real()->close(s);
+  return held;
+}
+
+void listener_closed(struct listener *l) {
+  struct wire_reply reply;
+  int keep = errno;
+  fdtab_unhide_close(&l->real);
+  if (!held_elsewhere(l)) {
+    struct wire_listen m = {.backlog = 0};
+    memcpy(m.name, l->name, sizeof m.name);
+    session_header(&m.hdr, WIRE_UNLISTEN, sizeof m);
+    session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply);
+  }
+  listener_free(l);
+  errno = keep;
+}
+
+bool listener_sync(const struct sockaddr *sa, socklen_t len) {
+  struct wire_listen m = {.local_len = len};
+  struct wire_reply reply;
+  struct rules_entry rule;
+  int keep = errno;
+  bool again = false;
+  if (len <= (socklen_t)sizeof m.local && session_match(RULES_LISTEN, sa, len, &rule) == 1) {
+    memcpy(&m.local, sa, len);
+    session_header(&m.hdr, WIRE_SYNC, sizeof m);
+    again = session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply) == 0;
+  }
+  errno = keep;
+  return again;
+}

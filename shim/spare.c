@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spare.c - one descriptor kept in reserve (see spare.h). It never allocates.
+ */
+#include "spare.h"
+
+#include "fdtab.h"
+#include "libc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static int spare = -1;
+static struct lock spare_lock;
+
+bool spare_open(int like) {
+  lock_signals saved;
+  int keep = errno;
+  lock_take(&spare_lock, &saved);
+  if (spare < 0) {
+    spare = libc_real()->fcntl(like, F_DUPFD_CLOEXEC, 3);
+    if (spare >= 0 && fdtab_hide(&spare) != 0) {
+      libc_real()->close(spare);
+      spare = -1;
+    }
+  }
+  bool have = spare >= 0;
+  lock_drop(&spare_lock, &saved);
+  errno = keep;
+  return have;
+}
+
+bool spare_release(void) {
+  lock_signals saved;
+  lock_take(&spare_lock, &saved);
+  bool had = spare >= 0;
+  fdtab_unhide_close(&spare);
+  lock_drop(&spare_lock, &saved);
+  return had;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spare.h - one descriptor kept in reserve, so that a passed socket always finds a number.
+ *
+ * At the descriptor limit a truncated SCM_RIGHTS would destroy the peer's connection.
+ */
+#ifndef SHIM_SPARE_H
+#define SHIM_SPARE_H
+
+#include <stdbool.h>
+
+/* Makes a spare (a dup of this descriptor) if there is none. False: no room. */
+bool spare_open(int like);
+/* Gives its number back to the kernel; true when there was one. */
+bool spare_release(void);
+
+#endif
