@@ -1,0 +1,303 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of svidwrap beside plaintext, the program's own mTLS and a pair of stunnels, as ratios of one run.
+
+Variants take turns in rounds and the median counts, for machines are noisy. It reports; it never fails for
+being slow. Run by scripts/bench, which builds what it needs.
+"""
+import argparse
+import csv
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import stage as stages  # noqa: E402
+
+# name, redis-benchmark arguments, test, most requests a run
+REDIS_CASES = [
+    ("GET, 1 client", ["-c", "1", "-d", "3"], "get", 400000),
+    ("GET, 50 clients", ["-c", "50", "-d", "3"], "get", 800000),
+    ("GET, 50 clients, pipeline 16", ["-c", "50", "-d", "3", "-P", "16"], "get", 6000000),
+    ("GET 64 KiB, 8 clients", ["-c", "8", "-d", "65536"], "get", 200000),
+    ("SET 64 KiB, 8 clients", ["-c", "8", "-d", "65536"], "set", 200000),
+    ("a connection per PING, 4 clients", ["-c", "4", "-k", "0"], "ping_mbulk", 60000),
+]
+
+
+class Redis:
+    """redis-benchmark against the server of each variant."""
+
+    def __init__(self, variants, seconds):
+        self.seconds, self.at, self.rate, self.keyed = seconds, {}, {}, {}
+        self.problems = []
+        for variant in list(variants):
+            try:
+                self.at[variant.name] = (variant, variant.redis())
+            except stages.Unavailable as why:
+                self.problems.append(f"{variant.name}: {why}")
+
+    def once(self, name, args, test, requests):
+        variant, where = self.at[name]
+        argv = ["redis-benchmark", "-h", "127.0.0.1", *where, *args, "-t", test, "-n", str(requests), "--csv"]
+        try:
+            run = subprocess.run(argv, env=variant.client_env(), capture_output=True, text=True,
+                                 timeout=40 + 10 * self.seconds)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError("redis-benchmark does not end")
+        rows = [row for row in csv.reader(run.stdout.splitlines()) if len(row) > 1 and row[0] != "test"]
+        if run.returncode or not rows:
+            raise RuntimeError(f"redis-benchmark: exit {run.returncode}: {(run.stderr or run.stdout).strip()[-300:]}")
+        return float(rows[0][1])
+
+    def measure(self, name, case):
+        """One run of about self.seconds; how many requests that is comes from the runs before."""
+        label, args, test, most = case
+        key = (name, label)
+        if key not in self.rate:
+            if test == "get":
+                self.once(name, ["-c", "1", "-d", args[args.index("-d") + 1]], "set", 4)
+            self.rate[key] = self.once(name, args, test, 200)
+            self.rate[key] = self.once(name, args, test, self.requests(key, most, 0.15))
+        figure = self.once(name, args, test, self.requests(key, most, self.seconds))
+        self.rate[key] = figure
+        return figure
+
+    def requests(self, key, most, seconds):
+        return int(max(100, min(most, self.rate[key] * seconds)))
+
+
+def rounds(names, count, measure, problems, where):
+    """{name: [figure, ...]}, variants taking turns, the first of a round changing."""
+    figures = {name: [] for name in names}
+    for turn in range(count):
+        for name in [*names[turn % len(names):], *names[:turn % len(names)]]:
+            if figures[name] is None:
+                continue
+            try:
+                figures[name].append(measure(name))
+            except RuntimeError as why:
+                problems.append(f"{name}, {where}: {why}")
+                figures[name] = None
+    return {name: got for name, got in figures.items() if got}
+
+
+def redis_table(variants, options, report):
+    redis = Redis(variants, options.seconds)
+    names = list(redis.at)
+    for case in REDIS_CASES:
+        if options.only and options.only not in case[0]:
+            continue
+        got = rounds(names, options.rounds, lambda name: redis.measure(name, case), redis.problems, case[0])
+        report.add("Redis, thousand requests a second (ratio to plain)", case[0], got, scale=1e-3)
+    report.problems += redis.problems
+
+
+def churn_table(variants, options, report):
+    """New connections: connect, one byte there and back, close; by one C program for every variant."""
+    at = {}
+    for variant in variants:
+        try:
+            at[variant.name] = (variant, *variant.conns_server())
+        except stages.Unavailable as why:
+            report.problems.append(f"{variant.name}: {why}")
+    tool = variants[0].stage.path("conns")
+    for threads in (1, 4):
+        def measure(name):
+            variant, _, port, args = at[name]
+            run = subprocess.run([tool, *args, "churn", str(port), str(threads), str(int(options.seconds * 1000))],
+                                 env=variant.client_env(), capture_output=True, text=True, timeout=60)
+            if run.returncode:
+                raise RuntimeError(f"conns: exit {run.returncode}: {(run.stderr or run.stdout)[-300:]}")
+            return json.loads(run.stdout)["per_second"]
+        label = f"new connections, {threads} thread{'s' if threads > 1 else ''}"
+        got = rounds(list(at), options.rounds, measure, report.problems, label)
+        report.add("Connections a second (own mTLS: OpenSSL in the program, no resumption)", label, got)
+    for _, process, _, _ in at.values():
+        variants[0].stage.stop(process)
+
+
+def memory(pids):
+    """Kilobytes over some processes: resident, proportional."""
+    rss = pss = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            fields = dict(line.split()[:2] for line in f.read().splitlines()[1:])
+        rss, pss = rss + int(fields["Rss:"]), pss + int(fields["Pss:"])
+    return rss, pss
+
+
+def memory_table(variants, options, report):
+    """What each idle connection adds to the server's process, the client's and the daemon's."""
+    count = 200 if options.quick else 1000
+    for variant in variants:
+        try:
+            server, port, args = variant.conns_server()
+        except stages.Unavailable as why:
+            report.problems.append(f"{variant.name}: {why}")
+            continue
+        tool, daemons = variant.stage.path("conns"), getattr(variant, "daemon_pids", list)()
+
+        def hold(number):
+            client = variant.stage.start([tool, *args, "hold", str(port), str(number)], env=variant.client_env(),
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            if client.stdout.readline() != b"holding\n":
+                raise RuntimeError(f"conns hold: {stages.tail(client.log)}")
+            time.sleep(1)
+            sizes = [memory([server.pid]), memory([client.pid]), memory(daemons)]
+            client.stdin.close()
+            client.wait(30)
+            return sizes
+        try:
+            few, many = hold(20), hold(20 + count)
+        except (RuntimeError, OSError) as why:
+            report.problems.append(f"{variant.name}, memory: {why}")
+            continue
+        finally:
+            variant.stage.stop(server)
+        for who, before, after in zip(("server", "client", "daemon"), few, many):
+            if who == "daemon" and not daemons:
+                continue
+            for kind, a, b in zip(("RSS", "PSS"), before, after):
+                report.add(f"KiB an idle connection ({count} of them, one message each way before)",
+                           f"{who}, {kind}", {variant.name: [(b - a) / count]}, ratio=False)
+        if daemons:
+            report.notes.append(f"daemon with {count + 20} connections: {many[2][0]} KiB resident, "
+                                f"{many[2][1]} KiB proportional (supervisor and worker)")
+
+
+def hook_table(variants, options, report):
+    """Calls on descriptors that no rule covers: the same program plain and under the shim."""
+    wrapped = [v for v in variants if v.name == "svidwrap"]
+    if not wrapped:
+        return
+    st = wrapped[0].stage
+    server, port, _ = stages.Plain(st).conns_server()
+    got = {"plain": {}, "svidwrap": {}}
+    for _ in range(2 if options.quick else 4):
+        for name, env in (("plain", None), ("svidwrap", wrapped[0].env())):
+            run = subprocess.run([st.path("hookcost"), str(port)], env=env, capture_output=True, text=True, timeout=60)
+            if run.returncode:
+                report.problems.append(f"{name}, hookcost: exit {run.returncode}: {run.stderr[-300:]}")
+                return
+            for call, ns in json.loads(run.stdout).items():
+                got[name].setdefault(call, []).append(ns)
+    st.stop(server)
+    for call in got["plain"]:
+        plain, ours = min(got["plain"][call]), min(got["svidwrap"][call])
+        report.add("An unmanaged call, nanoseconds (smallest seen)", call,
+                   {"plain": [plain], "svidwrap": [ours], "difference": [ours - plain]}, ratio=False)
+
+
+def bulk_table(_, options, report):
+    """Bytes a CPU second: tests/bench/bulk, the record layer beside SSL_write and SSL_read."""
+    tool = os.path.join(options.bench_build, "bulk")
+    if not os.path.exists(tool):
+        report.problems.append("bulk: not built")
+        return
+    run = subprocess.run([tool, *(["--quick"] if options.quick else [])], capture_output=True, text=True, timeout=120)
+    if run.returncode:
+        report.problems.append(f"bulk: exit {run.returncode}: {(run.stderr or run.stdout)[-300:]}")
+    report.texts["Bulk transfer (tests/bench/bulk)"] = run.stdout.rstrip()
+
+
+class Report:
+    def __init__(self):
+        self.tables, self.problems, self.notes, self.texts = {}, [], [], {}
+
+    def add(self, table, row, figures, scale=1.0, ratio=True):
+        rows = self.tables.setdefault(table, {"scale": scale, "ratio": ratio, "rows": {}})["rows"]
+        for name, got in figures.items():
+            rows.setdefault(row, {})[name] = {"median": statistics.median(got), "least": min(got), "most": max(got),
+                                              "runs": len(got)}
+
+    def print(self):
+        for title, table in self.tables.items():
+            self.print_table(title, **table)
+        for title, text in self.texts.items():
+            print(f"\n{title}\n\n{text}")
+        for line in self.notes:
+            print(f"\nnote: {line}")
+        for line in self.problems:
+            print(f"\nnot measured: {line}")
+
+    @staticmethod
+    def print_table(title, scale, ratio, rows):
+        names = list(dict.fromkeys(name for row in rows.values() for name in row))
+        print(f"\n{title}\n\n| {'':34} |" + "".join(f" {name:>16} |" for name in names))
+        print(f"|{'-' * 36}|" + "".join("-" * 17 + ":|" for _ in names))
+        for label, row in rows.items():
+            cells = []
+            for name in names:
+                text = ""
+                if name in row:
+                    value = row[name]["median"] * scale
+                    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+                    if ratio and name != "plain" and "plain" in row:
+                        text += f" ({row[name]['median'] / row['plain']['median']:.2f})"
+                cells.append(f" {text:>16} |")
+            print(f"| {label:34} |" + "".join(cells), flush=True)
+
+
+TABLES = {"redis": redis_table, "connections": churn_table, "memory": memory_table, "hooks": hook_table,
+          "bulk": bulk_table}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build", help="where libsvidwrap.so and svidwrap are")
+    parser.add_argument("--bench-build", help="where conns, hookcost and bulk are (default BUILD/bench)")
+    parser.add_argument("--quick", action="store_true", help="about a minute: fewer and shorter runs")
+    parser.add_argument("--rounds", type=int, help="runs of each figure (default 5, quick 3)")
+    parser.add_argument("--seconds", type=float, help="length of a run (default 0.8, quick 0.3)")
+    parser.add_argument("--variants", help="comma separated: " + ", ".join(v.name for v in stages.VARIANTS))
+    parser.add_argument("--tables", help="comma separated: " + ", ".join(TABLES))
+    parser.add_argument("--only", help="only Redis figures whose name contains this")
+    parser.add_argument("--json", metavar="FILE", help="the figures as JSON, too")
+    parser.add_argument("--ports", type=int, default=24100, help="first of about 60 loopback ports")
+    parser.add_argument("--keep", action="store_true", help="keep the directory with the logs")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.seconds = options.seconds or (0.3 if options.quick else 0.8)
+    options.bench_build = options.bench_build or os.path.join(options.build, "bench")
+
+    directory = tempfile.mkdtemp(prefix="svidwrap-bench-")
+    stage, report = stages.Stage(options.build, directory, options.ports), Report()
+    started = time.monotonic()
+    try:
+        for tool in ("conns", "hookcost"):
+            shutil.copy(os.path.join(options.bench_build, tool), directory)
+        wanted = options.variants.split(",") if options.variants else [v.name for v in stages.VARIANTS]
+        variants = []
+        for make in stages.VARIANTS:
+            if make.name in wanted:
+                try:
+                    variants.append(make(stage))
+                except stages.Unavailable as why:
+                    report.problems.append(f"{make.name}: {why}")
+        for name in options.tables.split(",") if options.tables else TABLES:
+            direct = name in ("connections", "memory")  # stunnel has no place in a program's own figures
+            TABLES[name]([v for v in variants if not (direct and v.name == "stunnel")], options, report)
+    finally:
+        stage.close()
+        if options.keep:
+            print(f"logs: {directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    report.print()
+    print(f"\n{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, medians of {options.rounds} runs of "
+          f"{options.seconds} s, {time.monotonic() - started:.0f} s in all")
+    if options.json:
+        with open(options.json, "w") as f:
+            json.dump({"tables": report.tables, "notes": report.notes, "problems": report.problems,
+                       "texts": report.texts}, f, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
