@@ -74,17 +74,20 @@ size_t yaml_clean(const char *text, size_t len, const char *keep) {
   return len;
 }
 
-/* Does the line that the mark is in hold a variable? Inside { } or [ ] its braces are YAML's own. */
-static bool line_has_variable(const char *text, size_t len, yaml_mark_t mark) {
+/* The cure for what braces and brackets provoke: inside { } and [ ] those of a variable or of an IPv6
+ * address are YAML's own. Judged by the line that the mark is in. */
+static const char *flow_hint(const char *text, size_t len, yaml_mark_t mark) {
   size_t from = mark.index < len ? mark.index : len, to = from;
   while (from > 0 && text[from - 1] != '\n')
     from--;
   while (to < len && text[to] != '\n')
     to++;
-  return memmem(text + from, to - from, "${", 2) != NULL;
+  if (memmem(text + from, to - from, "${", 2))
+    return " (inside { } or [ ] a value with ${NAME} must stand in quotes)";
+  return memmem(text + from, to - from, "::", 2) ? " (an [IPv6] address must stand in quotes)" : "";
 }
 
-/* libyaml's own complaint, with the cure for the two that "any address" and variables provoke. */
+/* libyaml's own complaint, with the cure where it is a likely one. */
 static int fail_libyaml(struct build *b, const char *text) {
   const yaml_parser_t *p = &b->parser;
   const char *problem = p->problem ? p->problem : "cannot be read as YAML";
@@ -95,10 +98,9 @@ static int fail_libyaml(struct build *b, const char *text) {
     return fail(b->err, 1, 1, "out of memory");
   if (p->context && strstr(p->context, "alias"))
     return fail_mark(b, p->problem_mark, "a value that begins with '*' must stand in quotes: '*:6379'");
+  const char *hint = p->context && strstr(p->context, "flow") ? flow_hint(text, b->len, p->problem_mark) : "";
   snprintf(buf, sizeof buf, "not valid YAML: %s%s%s%s", p->context ? p->context : "", p->context ? ", " : "", problem,
-           p->context && strstr(p->context, "flow") && line_has_variable(text, b->len, p->problem_mark)
-               ? " (inside { } or [ ] a value with ${NAME} must stand in quotes)"
-               : "");
+           hint);
   return fail_mark(b, p->problem_mark, buf);
 }
 

@@ -72,7 +72,7 @@ static int compile(const struct policy *p) {
 static int covered(enum rules_kind kind, const char *ip, uint16_t port) {
   uint8_t addr[16];
   struct rules_entry e;
-  uint16_t got;
+  uint16_t got = 0;
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
   struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
   if (inet_pton(AF_INET, ip, &in.sin_addr) == 1)
