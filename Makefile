@@ -65,7 +65,7 @@ $(BUILD)/svidwrap: $(BIN_OBJ)
 $(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE
 $(BUILD)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(FORTIFY) -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections -c -o $@ $<
+	$(CC) $(CFLAGS_ALL) $(FORTIFY) -DSHIM -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
 	@mkdir -p $(@D)

@@ -270,6 +270,24 @@ bool fdtab_is_hidden(int fd) {
   return (unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) & 1u);
 }
 
+int fdtab_next_hidden(int fd) {
+  int end = atomic_load(&top);
+  for (; fd < end; fd++) {
+    if (fdtab_is_hidden(fd))
+      return fd;
+  }
+  return -1;
+}
+
+int fdtab_next_known(int fd) {
+  int end = atomic_load(&top);
+  for (; fd < end; fd++) {
+    if (entry_is_sock(atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed)))
+      return fd;
+  }
+  return -1;
+}
+
 int fdtab_make_room(int fd) {
   if (!fdtab_is_hidden(fd))
     return 0;

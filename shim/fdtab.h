@@ -46,6 +46,7 @@ enum {
   FDF_TCP = 1,   /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
   FDF_EPOLL = 2, /* epoll_create made it */
   FDF_EPREG = 4, /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
+  FDF_EXEC = 8,  /* close-on-exec is ours, not the program's: taken back when exec fails */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
 
@@ -88,6 +89,10 @@ bool fdtab_any(void);
 int fdtab_hide(int *fd);
 void fdtab_unhide_close(int *fd);
 bool fdtab_is_hidden(int fd);
+/* The lowest hidden number >= fd, or -1. */
+int fdtab_next_hidden(int fd);
+/* The lowest number >= fd with a sock or flags, or -1. */
+int fdtab_next_known(int fd);
 /* The program is about to use this number (dup2, dup3, close_range): moves ours away. */
 int fdtab_make_room(int fd);
 

@@ -260,14 +260,32 @@ static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
   return -1;
 }
 
-static int listen_again(struct sock *s, int fd, int backlog) {
-  struct wire_reply reply;
-  struct listener *l = s->listener;
-  if (libc_real()->listen(fd, backlog) != 0)
+/* A unix socket that was shut down does not listen again as TCP's does: put a new one in its place. */
+static int replace_standin(struct listener *l, int fd, int backlog) {
+  char name[WIRE_NAME_LEN];
+  int standin = standin_open(name, backlog);
+  if (standin < 0) {
+    errno = -standin;
     return -1;
-  libc_real()->listen(l->real, backlog);
+  }
+  int fdflags = libc_real()->fcntl(fd, F_GETFD);
+  copy_manners(fd, standin);
+  int rc = libc_real()->dup3(standin, fd, fdflags >= 0 && (fdflags & FD_CLOEXEC) ? O_CLOEXEC : 0);
+  libc_real()->close(standin);
+  if (rc < 0)
+    return -1;
+  memcpy(l->name, name, sizeof l->name);
+  l->shut = false;
+  return 0;
+}
+
+static int listen_again(struct sock *s, int fd, int backlog) {
+  struct listener *l = s->listener;
+  if (l->shut && replace_standin(l, fd, backlog) != 0)
+    return -1;
+  if (libc_real()->listen(l->real, backlog) != 0 || libc_real()->listen(fd, backlog) != 0)
+    return -1;
   l->backlog = backlog;
-  (void)reply;
   int rc = register_listener(l, l->real);
   if (rc != 0) {
     errno = -rc;
@@ -397,6 +415,27 @@ int listener_touch(int fd) {
 
 void listener_closing(struct listener *l) { (void)l; /* all is done once the number is closed */ }
 
+static void tell_closed(const struct listener *l) {
+  struct wire_reply reply;
+  struct wire_listen m = {.backlog = 0};
+  memcpy(m.name, l->name, sizeof m.name);
+  session_header(&m.hdr, WIRE_UNLISTEN, sizeof m);
+  session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply);
+}
+
+int listener_shutdown(struct sock *s, int fd, int how) {
+  int keep = errno;
+  if (libc_real()->shutdown(s->listener->real, how) != 0)
+    return -1;
+  if (how == SHUT_WR)
+    return 0;
+  tell_closed(s->listener);
+  s->listener->shut = true;
+  libc_real()->shutdown(fd, SHUT_RDWR); /* wakes those who wait in accept(): EINVAL, as TCP's */
+  errno = keep;
+  return 0;
+}
+
 /* Does any process still hold the stand-in? Its name can be bound again only when none does. */
 static bool held_elsewhere(const struct listener *l) {
   struct sockaddr_un sun;
@@ -411,15 +450,12 @@ static bool held_elsewhere(const struct listener *l) {
 }
 
 void listener_closed(struct listener *l) {
-  struct wire_reply reply;
   int keep = errno;
+  if (atomic_exchange(&l->closing, 1) != 0)
+    return;
   fdtab_unhide_close(&l->real);
-  if (!held_elsewhere(l)) {
-    struct wire_listen m = {.backlog = 0};
-    memcpy(m.name, l->name, sizeof m.name);
-    session_header(&m.hdr, WIRE_UNLISTEN, sizeof m);
-    session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply);
-  }
+  if (!held_elsewhere(l))
+    tell_closed(l);
   listener_free(l);
   errno = keep;
 }

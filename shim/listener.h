@@ -16,6 +16,8 @@
 struct listener {
   char name[WIRE_NAME_LEN];
   bool used;
+  bool shut;           /* shutdown() was called: the next listen() needs a new stand-in */
+  _Atomic int closing; /* the last close has begun */
   int real; /* hidden: the TCP listener; answers getsockname(), getsockopt(), setsockopt() */
   int life; /* hidden: the daemon sees it close when the last process lets go */
   int backlog;
@@ -37,6 +39,9 @@ int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len);
 /* The last number of this process is about to be closed / has been closed. */
 void listener_closing(struct listener *l);
 void listener_closed(struct listener *l);
+
+/* shutdown() on a listener: no more connections, the name stays bound; listen() may follow. */
+int listener_shutdown(struct sock *s, int fd, int how);
 
 /* bind() answered EADDRINUSE: have the daemon look for orphans. True: try again. */
 bool listener_sync(const struct sockaddr *sa, socklen_t len);

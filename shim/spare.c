@@ -38,3 +38,5 @@ bool spare_release(void) {
   lock_drop(&spare_lock, &saved);
   return had;
 }
+
+void spare_after_fork(void) { lock_reset(&spare_lock); }

@@ -14,4 +14,6 @@ bool spare_open(int like);
 /* Gives its number back to the kernel; true when there was one. */
 bool spare_release(void);
 
+void spare_after_fork(void);
+
 #endif

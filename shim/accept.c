@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * accept.c - accept() on a stand-in listener: a unix connection comes in, the authenticated TCP socket
+ * that travels over it takes its number.
+ *
+ * A connection is never lost here: what cannot be taken is parked with the daemon, which offers it again.
+ * The message is looked at with MSG_PEEK before the descriptor in it is received.
+ */
+#include "libc.h"
+#include "listener.h"
+#include "session.h"
+#include "spare.h"
+#include "transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MESSAGE_WAIT_MS 50 /* between the daemon's connect() and its send() */
+
+enum verdict { TAKEN, AGAIN, FAILED };
+
+/* Waits for the message without taking it. 1: there, 0: not yet, -1: gone or not the daemon's. */
+static int peek_message(int n, struct wire_handover *m) {
+  uint64_t deadline = transport_now_ms() + MESSAGE_WAIT_MS;
+  for (;;) {
+    ssize_t got = libc_real()->recv(n, m, sizeof *m, MSG_PEEK | MSG_DONTWAIT);
+    if (got == (ssize_t)sizeof *m)
+      return m->hdr.magic == WIRE_MAGIC && m->hdr.version == WIRE_VERSION && m->hdr.type == WIRE_HANDOVER &&
+                     m->hdr.length == sizeof *m
+                 ? 1
+                 : -1;
+    if (got >= 0 || (errno != EAGAIN && errno != EINTR))
+      return -1;
+    uint64_t now = transport_now_ms();
+    if (now >= deadline)
+      return 0;
+    struct pollfd p = {.fd = n, .events = POLLIN};
+    libc_real()->poll(&p, 1, (int)(deadline - now));
+  }
+}
+
+/* Receives the message for good, with the descriptor in it. The number, -1: none came (truncated). */
+static int take_message(int n, struct wire_handover *m) {
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec iov = {.iov_base = m, .iov_len = sizeof *m};
+  struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+  int fd = -1;
+  if (libc_real()->recvmsg(n, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != (ssize_t)sizeof *m)
+    return -1;
+  struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+  if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd)) {
+    memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    fdtab_fresh(fd);
+  }
+  return fd;
+}
+
+static void park(int n) {
+  const char byte = HANDOVER_PARK;
+  libc_real()->send(n, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The daemon rang: it is new, or it needs a fresh agent connection. */
+static void answer_ring(uint32_t kind, uid_t uid) {
+  if (kind == HANDOVER_REGISTER) {
+    session_follow(uid);
+    if (session_ready(true) == 0) {
+      session_agent(0, NULL, NULL);
+      listener_register_all();
+    }
+  } else if (kind == HANDOVER_AGENT) {
+    if (session_ready(false) == 0)
+      session_agent(0, NULL, NULL);
+  }
+}
+
+/* The TCP socket becomes number n: protection first, then the number. 0 or a negative errno. */
+static int install(int n, int tcp, const struct wire_handover *m, int flags) {
+  const struct linger off = {0};
+  struct arena_slot *slot = session_slot(m->arena_id, m->slot);
+  if (!slot)
+    return -errno;
+  struct sock *s = sock_new(SOCK_CONN);
+  if (!s)
+    return -ENOMEM;
+  int rc = conn_take(&s->conn, slot, m->slot_use);
+  if (rc == 0) {
+    libc_real()->setsockopt(tcp, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+    if (flags & SOCK_NONBLOCK)
+      libc_real()->fcntl(tcp, F_SETFL, libc_real()->fcntl(tcp, F_GETFL) | O_NONBLOCK);
+    rc = fdtab_set(n, s);
+    if (rc == 0 && libc_real()->dup3(tcp, n, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0) < 0) {
+      rc = -errno;
+      fdtab_close(n);
+    }
+  }
+  sock_put(s);
+  return rc;
+}
+
+static enum verdict take_connection(int listener, int n, struct wire_handover *m, int flags) {
+  bool spared = spare_release();
+  int tcp = take_message(n, m);
+  if (tcp < 0) {
+    park(n); /* at the descriptor limit; the daemon has its copy still */
+    libc_real()->close(n);
+    spare_open(listener);
+    return AGAIN;
+  }
+  int rc = install(n, tcp, m, flags);
+  libc_real()->close(tcp);
+  if (rc != 0) {
+    session_complain("an authenticated connection could not be taken over: %s", strerror(-rc));
+    libc_real()->close(n);
+  }
+  if (spared || rc != 0)
+    spare_open(listener);
+  return rc == 0 ? TAKEN : AGAIN;
+}
+
+/* What came in at number n? */
+static enum verdict examine(int listener, int n, struct wire_handover *m, int flags) {
+  uid_t uid;
+  fdtab_fresh(n);
+  if (!transport_peer_trusted(n, &uid)) {
+    session_complain("user %u connected to a stand-in listener: closed", (unsigned)uid);
+    libc_real()->close(n);
+    return AGAIN;
+  }
+  int there = peek_message(n, m);
+  if (there == 1 && m->kind == HANDOVER_CONN)
+    return take_connection(listener, n, m, flags);
+  if (there == 0)
+    park(n);
+  if (there == 1) {
+    take_message(n, m);
+    libc_real()->close(n);
+    answer_ring(m->kind, uid);
+    return AGAIN;
+  }
+  libc_real()->close(n);
+  return AGAIN;
+}
+
+int listener_accept(struct sock *s, int fd, struct sockaddr *addr, socklen_t *len, int flags) {
+  struct wire_handover m;
+  int keep = errno;
+  if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) {
+    errno = EINVAL;
+    return -1;
+  }
+  for (;;) {
+    int n = libc_real()->accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    if (n < 0)
+      return -1;
+    if (examine(s->listener->real, n, &m, flags) != TAKEN)
+      continue;
+    if (addr && len) {
+      socklen_t have = m.peer_len <= sizeof m.peer ? (socklen_t)m.peer_len : 0;
+      memcpy(addr, &m.peer, *len < have ? *len : have);
+      *len = have;
+    }
+    errno = keep;
+    return n;
+  }
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * close.c - where descriptors end or multiply: close, close_range, closefrom, dup, fcntl.
+ *
+ * The shim's own hidden descriptors are out of reach: to the program their numbers are free. It can even
+ * dup2() onto one; ours then moves away first.
+ */
+#include "close.h"
+
+#include "../fdtab.h"
+#include "../libc.h"
+#include "../listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <unistd.h>
+
+/* What has to happen once the number is closed: the daemon learns of a listener's end before close()
+ * returns, so that the port is free. */
+static void after_close(struct sock *s) {
+  if (!s)
+    return;
+  if (atomic_load(&s->kind) == SOCK_LISTENER && atomic_load(&s->fds) == 0)
+    listener_closed(s->listener);
+  sock_put(s);
+}
+
+static bool unknown(int fd) {
+  return (unsigned)fd >= FDTAB_MAX || (fdtab_plain(fd) && atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) == 0);
+}
+
+int close_fd(int fd) {
+  if (unknown(fd))
+    return libc_real()->close(fd);
+  if (fdtab_is_hidden(fd)) {
+    errno = EBADF;
+    return -1;
+  }
+  int keep = errno;
+  struct sock *s = fdtab_get(fd);
+  fdtab_close(fd);
+  errno = keep;
+  int rc = libc_real()->close(fd), failed = errno;
+  after_close(s);
+  errno = failed;
+  return rc;
+}
+
+HOOK int close(int fd) { return close_fd(fd); }
+HOOK int __close(int fd) { return close_fd(fd); }
+
+/* Closes what is ours one by one, then lets the kernel close the rest around our hidden numbers. */
+HOOK int close_range(unsigned first, unsigned last, int flags) {
+  if ((flags & (int)CLOSE_RANGE_CLOEXEC) || first > last || first >= FDTAB_MAX || !libc_real()->close_range)
+    return libc_real()->close_range ? libc_real()->close_range(first, last, flags) : (errno = ENOSYS, -1);
+  for (int fd = fdtab_next_known((int)first); fd >= 0 && (unsigned)fd <= last; fd = fdtab_next_known(fd + 1))
+    close_fd(fd);
+  unsigned from = first;
+  for (int hidden = fdtab_next_hidden((int)first); hidden >= 0 && (unsigned)hidden <= last;
+       hidden = fdtab_next_hidden(hidden + 1)) {
+    if ((unsigned)hidden > from && libc_real()->close_range(from, (unsigned)hidden - 1, flags) != 0)
+      return -1;
+    from = (unsigned)hidden + 1;
+  }
+  return from <= last ? libc_real()->close_range(from, last, flags) : 0;
+}
+
+HOOK void closefrom(int low) { close_range(low < 0 ? 0 : (unsigned)low, ~0u, 0); }
+
+static int duplicated(int oldfd, int newfd) {
+  if (newfd >= 0 && newfd != oldfd) {
+    fdtab_fresh(newfd);
+    if (!unknown(oldfd))
+      fdtab_dup(oldfd, newfd);
+  }
+  return newfd;
+}
+
+HOOK int dup(int fd) {
+  if (fdtab_is_hidden(fd)) {
+    errno = EBADF;
+    return -1;
+  }
+  return duplicated(fd, libc_real()->dup(fd));
+}
+
+static int dup_onto(int oldfd, int newfd, int flags, bool two) {
+  if (unknown(oldfd) && unknown(newfd))
+    return two ? libc_real()->dup2(oldfd, newfd) : libc_real()->dup3(oldfd, newfd, flags);
+  if (fdtab_is_hidden(oldfd) || libc_real()->fcntl(oldfd, F_GETFD) < 0) {
+    errno = EBADF;
+    return -1;
+  }
+  if (oldfd == newfd)
+    return two ? newfd : libc_real()->dup3(oldfd, newfd, flags);
+  int room = fdtab_make_room(newfd);
+  if (room < 0) {
+    errno = -room;
+    return -1;
+  }
+  int keep = errno;
+  struct sock *gone = fdtab_get(newfd);
+  fdtab_close(newfd);
+  errno = keep;
+  int rc = two ? libc_real()->dup2(oldfd, newfd) : libc_real()->dup3(oldfd, newfd, flags), failed = errno;
+  if (rc >= 0)
+    duplicated(oldfd, rc);
+  else if (room > 0)
+    libc_real()->close(newfd);
+  after_close(gone);
+  errno = failed;
+  return rc;
+}
+
+HOOK int dup2(int oldfd, int newfd) { return dup_onto(oldfd, newfd, 0, true); }
+HOOK int dup3(int oldfd, int newfd, int flags) { return dup_onto(oldfd, newfd, flags, false); }
+
+static int fcntl_any(int (*real)(int, int, ...), int fd, int cmd, void *arg) {
+  if (fdtab_is_hidden(fd)) {
+    errno = EBADF;
+    return -1;
+  }
+  int rc = real(fd, cmd, arg);
+  return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC ? duplicated(fd, rc) : rc;
+}
+
+HOOK int fcntl(int fd, int cmd, ...) {
+  va_list ap;
+  va_start(ap, cmd);
+  void *arg = va_arg(ap, void *);
+  va_end(ap);
+  return fcntl_any(libc_real()->fcntl, fd, cmd, arg);
+}
+
+HOOK int fcntl64(int fd, int cmd, ...) {
+  va_list ap;
+  va_start(ap, cmd);
+  void *arg = va_arg(ap, void *);
+  va_end(ap);
+  return fcntl_any(libc_real()->fcntl64, fd, cmd, arg);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * names.c - what a program asks and tells its sockets: getsockname, getpeername, get/setsockopt, ioctl,
+ * shutdown. A stand-in is answered for by the TCP listener behind it.
+ */
+#include "../fdtab.h"
+#include "../libc.h"
+#include "../listener.h"
+#include "../pending.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#ifndef TCP_FASTOPEN_CONNECT
+#define TCP_FASTOPEN_CONNECT 30
+#endif
+
+static enum sock_kind settled(struct sock *s, int fd) {
+  enum sock_kind kind = (enum sock_kind)atomic_load(&s->kind);
+  return kind == SOCK_PENDING ? pending_settle(s, fd) : kind;
+}
+
+HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (s) {
+    bool stand_in = atomic_load(&s->kind) == SOCK_LISTENER;
+    int rc = libc_real()->getsockname(stand_in ? s->listener->real : fd, sa, len);
+    sock_put(s);
+    return rc;
+  }
+  socklen_t room = len ? *len : 0;
+  int rc = libc_real()->getsockname(fd, sa, len);
+  /* A stand-in that this image inherited gives itself away by its name. */
+  if (rc == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX && *len <= room) {
+    int touched = listener_touch_named(fd, sa, *len);
+    if (touched < 0)
+      return -1;
+    if (touched == 1) {
+      *len = room;
+      return getsockname(fd, sa, len);
+    }
+  }
+  return rc;
+}
+
+static int copy_address(const struct sockaddr_storage *from, uint32_t have, struct sockaddr *sa, socklen_t *len) {
+  if (!sa || !len) {
+    errno = EFAULT;
+    return -1;
+  }
+  socklen_t n = have <= sizeof *from ? (socklen_t)have : (socklen_t)sizeof *from;
+  memcpy(sa, from, *len < n ? *len : n);
+  *len = n;
+  return 0;
+}
+
+HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (!s)
+    return libc_real()->getpeername(fd, sa, len);
+  int rc;
+  switch (settled(s, fd)) {
+  case SOCK_LISTENER: rc = libc_real()->getpeername(s->listener->real, sa, len); break;
+  case SOCK_PENDING:
+  case SOCK_FAILED: rc = pending_getpeername(s, fd, sa, len); break;
+  case SOCK_CONN:
+    /* An accepted socket's peer comes from the hand-over: after a reset TCP cannot tell. */
+    rc = s->conn.slot->role == ARENA_SERVER && s->conn.slot->peer_len > 0
+             ? copy_address(&s->conn.slot->peer, s->conn.slot->peer_len, sa, len)
+             : libc_real()->getpeername(fd, sa, len);
+    break;
+  default: rc = libc_real()->getpeername(fd, sa, len); break;
+  }
+  sock_put(s);
+  return rc;
+}
+
+HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len) {
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (!s) {
+    int rc = libc_real()->getsockopt(fd, level, name, value, len);
+    /* SO_DOMAIN of a stand-in that this image inherited must not say AF_UNIX. */
+    if (rc == 0 && level == SOL_SOCKET && (name == SO_DOMAIN || name == SO_PROTOCOL) && *len >= (socklen_t)sizeof(int)) {
+      int v;
+      memcpy(&v, value, sizeof v);
+      if ((v == AF_UNIX || v == 0) && listener_touch(fd) == 1)
+        return getsockopt(fd, level, name, value, len);
+    }
+    return rc;
+  }
+  int rc, error;
+  enum sock_kind kind = settled(s, fd);
+  if (kind == SOCK_LISTENER) {
+    rc = libc_real()->getsockopt(s->listener->real, level, name, value, len);
+  } else if ((kind == SOCK_PENDING || kind == SOCK_FAILED) && level == SOL_SOCKET && name == SO_ERROR) {
+    rc = pending_so_error(s, fd, &error);
+    if (rc == 0 && value && len) {
+      socklen_t n = *len < (socklen_t)sizeof error ? *len : (socklen_t)sizeof error;
+      memcpy(value, &error, n);
+      *len = n;
+    }
+  } else {
+    rc = libc_real()->getsockopt(fd, level, name, value, len);
+  }
+  sock_put(s);
+  return rc;
+}
+
+HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
+  /* Data in the SYN would leave before there are keys; TCP does without it, and so does the program. */
+  if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT)
+    return 0;
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (!s)
+    return libc_real()->setsockopt(fd, level, name, value, len);
+  int rc;
+  enum sock_kind kind = (enum sock_kind)atomic_load(&s->kind);
+  if (kind == SOCK_LISTENER) {
+    rc = libc_real()->setsockopt(s->listener->real, level, name, value, len);
+    if (rc == 0 && level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
+      libc_real()->setsockopt(fd, level, name, value, len);
+  } else if (level == IPPROTO_TCP && name == TCP_ULP) {
+    /* A second protection layer over ours would garble both. */
+    errno = ENOPROTOOPT;
+    rc = -1;
+  } else {
+    rc = libc_real()->setsockopt(fd, level, name, value, len);
+  }
+  sock_put(s);
+  return rc;
+}
+
+HOOK int ioctl(int fd, unsigned long request, ...) {
+  va_list ap;
+  va_start(ap, request);
+  void *arg = va_arg(ap, void *);
+  va_end(ap);
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (!s)
+    return libc_real()->ioctl(fd, request, arg);
+  int rc;
+  enum sock_kind kind = settled(s, fd);
+  bool about_number = request == FIONBIO || request == FIOASYNC || request == FIOCLEX || request == FIONCLEX;
+  if (kind == SOCK_LISTENER && !about_number)
+    rc = libc_real()->ioctl(s->listener->real, request, arg);
+  else if (kind == SOCK_CONN && request == FIONREAD)
+    rc = conn_fionread(&s->conn, fd, arg);
+  else
+    rc = libc_real()->ioctl(fd, request, arg);
+  sock_put(s);
+  return rc;
+}
+
+HOOK int shutdown(int fd, int how) {
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (!s)
+    return libc_real()->shutdown(fd, how);
+  int rc;
+  switch (settled(s, fd)) {
+  case SOCK_LISTENER: rc = listener_shutdown(s, fd, how); break;
+  case SOCK_PENDING:
+  case SOCK_FAILED: rc = pending_shutdown(s, fd, how); break;
+  case SOCK_CONN: rc = conn_shutdown(&s->conn, fd, how); break;
+  default: rc = libc_real()->shutdown(fd, how); break;
+  }
+  sock_put(s);
+  return rc;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * process.c - fork, exec, posix_spawn and the ways out. The environment that svidwrap lives by goes into
+ * every new image; protected connections do not.
+ */
+#include "../environ.h"
+#include "../image.h"
+#include "../libc.h"
+#include "../session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+HOOK pid_t fork(void) {
+  pid_t pid = libc_real()->fork();
+  if (pid < 0) {
+    int keep = errno;
+    image_fork_failed();
+    errno = keep;
+  }
+  return pid;
+}
+
+/* A vfork child that closes descriptors would edit its parent's table. */
+HOOK pid_t vfork(void) { return fork(); }
+HOOK pid_t __vfork(void);
+HOOK pid_t __vfork(void) { return fork(); }
+
+HOOK pid_t _Fork(void) {
+  image_before_fork();
+  pid_t pid = libc_real()->_Fork();
+  if (pid == 0) {
+    image_after_fork_child();
+  } else {
+    int keep = errno;
+    image_after_fork_parent();
+    if (pid < 0)
+      image_fork_failed();
+    errno = keep;
+  }
+  return pid;
+}
+
+/* -- exec: what all variants share. The environment array lives on the caller's stack. -- */
+#define WITH_ENVIRONMENT(envp, call)                                                                                 \
+  do {                                                                                                               \
+    char *room_[environ_count(envp) + SESSION_ENV_MAX];                                                              \
+    char **env_ = session_environment((envp), room_);                                                                \
+    image_before_exec(true);                                                                                         \
+    int rc_ = (call);                                                                                                \
+    image_exec_failed();                                                                                         \
+    return rc_;                                                                                                      \
+  } while (0)
+
+HOOK int execve(const char *path, char *const argv[], char *const envp[]) {
+  WITH_ENVIRONMENT(envp, libc_real()->execve(path, argv, env_));
+}
+HOOK int execv(const char *path, char *const argv[]) {
+  WITH_ENVIRONMENT(environ, libc_real()->execve(path, argv, env_));
+}
+HOOK int execvp(const char *file, char *const argv[]) {
+  WITH_ENVIRONMENT(environ, libc_real()->execvpe(file, argv, env_));
+}
+HOOK int execvpe(const char *file, char *const argv[], char *const envp[]) {
+  WITH_ENVIRONMENT(envp, libc_real()->execvpe(file, argv, env_));
+}
+HOOK int fexecve(int fd, char *const argv[], char *const envp[]) {
+  WITH_ENVIRONMENT(envp, libc_real()->fexecve(fd, argv, env_));
+}
+HOOK int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags) {
+  WITH_ENVIRONMENT(envp, libc_real()->execveat(dir, path, argv, env_, flags));
+}
+
+static size_t count_arguments(va_list ap) {
+  size_t n = 1;
+  while (va_arg(ap, const char *))
+    n++;
+  return n;
+}
+
+/* argv from a variable list of n arguments; returns what is behind its NULL (execle's environment), read
+ * only when wanted. */
+static char *const *collect(char **argv, size_t n, const char *first, va_list ap, bool environment) {
+  argv[0] = (char *)(uintptr_t)first;
+  for (size_t i = 1; i <= n; i++)
+    argv[i] = va_arg(ap, char *);
+  return environment ? va_arg(ap, char *const *) : NULL;
+}
+
+#define COLLECT(first, argv, envp, environment)                                                                      \
+  va_list ap_;                                                                                                       \
+  va_start(ap_, first);                                                                                              \
+  size_t n_ = count_arguments(ap_);                                                                                  \
+  va_end(ap_);                                                                                                       \
+  char *argv[n_ + 1];                                                                                                \
+  va_start(ap_, first);                                                                                              \
+  char *const *envp = collect(argv, n_, first, ap_, environment);                                                    \
+  va_end(ap_)
+
+HOOK int execl(const char *path, const char *arg, ...) {
+  COLLECT(arg, argv, none, false);
+  (void)none;
+  WITH_ENVIRONMENT(environ, libc_real()->execve(path, argv, env_));
+}
+HOOK int execlp(const char *file, const char *arg, ...) {
+  COLLECT(arg, argv, none, false);
+  (void)none;
+  WITH_ENVIRONMENT(environ, libc_real()->execvpe(file, argv, env_));
+}
+HOOK int execle(const char *path, const char *arg, ...) {
+  COLLECT(arg, argv, envp, true);
+  WITH_ENVIRONMENT(envp, libc_real()->execve(path, argv, env_));
+}
+
+/* -- posix_spawn: glibc forks and execs inside, past our hooks; the table of this process is untouched -- */
+
+typedef int (*spawn_fn)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+                        char *const[], char *const[]);
+
+static int spawn(spawn_fn real, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attr, char *const argv[], char *const envp[]) {
+  char *room[environ_count(envp) + SESSION_ENV_MAX];
+  if (image_actions_leak(actions)) {
+    session_complain("posix_spawn of %s would pass a protected connection on: not supported yet, refused", path);
+    return EBADF;
+  }
+  image_before_exec(false);
+  return real(pid, path, actions, attr, argv, session_environment(envp, room));
+}
+
+HOOK int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *actions,
+                     const posix_spawnattr_t *restrict attr, char *const argv[restrict], char *const envp[restrict]) {
+  return spawn(libc_real()->posix_spawn, pid, path, actions, attr, argv, envp);
+}
+HOOK int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                      const posix_spawnattr_t *attr, char *const argv[], char *const envp[]) {
+  return spawn(libc_real()->posix_spawnp, pid, file, actions, attr, argv, envp);
+}
+
+/* -- the ways out; exit() comes by the destructor in init.c -- */
+
+HOOK void _exit(int status) {
+  image_exit();
+  libc_real()->_exit(status);
+  __builtin_unreachable();
+}
+HOOK void _Exit(int status) {
+  image_exit();
+  libc_real()->_exit(status);
+  __builtin_unreachable();
+}

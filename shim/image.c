@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image.c - fork, exec and exit: who holds a connection, and what a new image may see of it.
+ *
+ * The fork handlers are registered in our constructor, before most others': so ours runs last before the
+ * fork and first after it, and no foreign handler runs while the pool is held still.
+ */
+#include "image.h"
+
+#include "fdtab.h"
+#include "hooks/close.h"
+#include "libc.h"
+#include "listener.h"
+#include "pending.h"
+#include "session.h"
+#include "spare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+
+static lock_signals fork_signals; /* only between the handlers, where the pool is held */
+
+void image_before_fork(void) {
+  lock_signals saved;
+  fdtab_before_fork(&saved);
+  fork_signals = saved;
+}
+
+void image_after_fork_parent(void) {
+  lock_signals saved = fork_signals;
+  fdtab_after_fork_parent(&saved);
+}
+
+void image_after_fork_child(void) {
+  lock_signals saved = fork_signals;
+  session_after_fork();
+  listener_after_fork();
+  spare_after_fork();
+  fdtab_after_fork_child(&saved);
+}
+
+static void unhold(struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) == SOCK_CONN)
+    conn_unhold(&s->conn);
+}
+
+static void hold(struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) == SOCK_CONN)
+    conn_hold(&s->conn);
+}
+
+void image_fork_failed(void) {
+  if (fdtab_any())
+    sock_each(unhold, NULL);
+}
+
+void image_init(void) { pthread_atfork(image_before_fork, image_after_fork_parent, image_after_fork_child); }
+
+/* -- exec -- */
+
+static void shut_out(int fd, struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) == SOCK_LISTENER)
+    return;
+  int flags = libc_real()->fcntl(fd, F_GETFD);
+  if (flags < 0 || (flags & FD_CLOEXEC))
+    return;
+  libc_real()->fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+  atomic_fetch_or(&fdtab_flags[fd], FDF_EXEC);
+}
+
+static void let_in(int fd, struct sock *s, void *arg) {
+  (void)s;
+  (void)arg;
+  if (!(atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_EXEC) & FDF_EXEC))
+    return;
+  int flags = libc_real()->fcntl(fd, F_GETFD);
+  if (flags >= 0)
+    libc_real()->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
+}
+
+void image_before_exec(bool replaces) {
+  if (!fdtab_any())
+    return;
+  int keep = errno;
+  fdtab_each(shut_out, NULL);
+  for (int fd = 0; fd <= 2; fd++) {
+    if (!fdtab_plain(fd) && !fdtab_is_hidden(fd) && (atomic_load(&fdtab_flags[fd]) & FDF_EXEC))
+      session_complain("descriptor %d is a protected connection and is closed in the program that is executed now: "
+                       "passing one on is not supported yet", fd);
+  }
+  if (replaces)
+    sock_each(unhold, NULL);
+  errno = keep;
+}
+
+void image_exec_failed(void) {
+  if (!fdtab_any())
+    return;
+  int keep = errno;
+  sock_each(hold, NULL);
+  fdtab_each(let_in, NULL);
+  errno = keep;
+}
+
+/* glibc's own layout of a file action (posix/spawn_int.h), unchanged since 2.2; checked by a test. */
+struct file_action {
+  int tag;
+  union {
+    int fd;
+    struct {
+      int fd, newfd;
+    } dup2;
+    struct {
+      int fd;
+      char *path;
+      int oflag;
+      mode_t mode;
+    } open;
+  } action;
+};
+enum { ACTION_DUP2 = 1 };
+
+bool image_actions_leak(const posix_spawn_file_actions_t *actions) {
+  if (!actions || !fdtab_any())
+    return false;
+  const struct file_action *list = (const struct file_action *)(const void *)actions->__actions;
+  for (int i = 0; list && i < actions->__used; i++) {
+    if (list[i].tag != ACTION_DUP2)
+      continue;
+    struct sock *s = fdtab_get(list[i].action.dup2.fd);
+    bool leak = s && atomic_load(&s->kind) != SOCK_LISTENER;
+    if (s)
+      sock_put(s);
+    if (leak)
+      return true;
+  }
+  return false;
+}
+
+/* -- exit -- */
+
+static void close_one(int fd, struct sock *s, void *arg) {
+  (void)s;
+  (void)arg;
+  close_fd(fd);
+}
+
+void image_exit(void) {
+  if (fdtab_any())
+    fdtab_each(close_one, NULL);
+}

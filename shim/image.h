@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image.h - what must be so around fork, exec and exit.
+ */
+#ifndef SHIM_IMAGE_H
+#define SHIM_IMAGE_H
+
+#include <spawn.h>
+#include <stdbool.h>
+
+/* Registers the fork handlers; in the constructor. */
+void image_init(void);
+
+/* fork() failed: takes back what the handlers did. */
+void image_fork_failed(void);
+/* For ways to fork that run no handlers (_Fork). */
+void image_before_fork(void);
+void image_after_fork_parent(void);
+void image_after_fork_child(void);
+
+/* Managed connections do not go into a new image: nobody there would protect them. They are made
+ * close-on-exec. replaces: this process itself becomes the new image, and gives up what it holds;
+ * image_exec_failed() undoes both. (After posix_spawn() nothing is undone: another thread may be spawning.) */
+void image_before_exec(bool replaces);
+void image_exec_failed(void);
+/* Would these file actions put a managed connection into the new image? */
+bool image_actions_leak(const posix_spawn_file_actions_t *actions);
+
+/* Last words of this process on all its connections; listeners are closed. */
+void image_exit(void);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.c - the shim's constructor and destructor, and the functions it offers to programs.
+ *
+ * The constructor reads the environment, registers fork handlers and keeps io_uring out of reach. It talks
+ * to nobody, unless `svidwrap run` asked it to wait for the identity (SVIDWRAP_WAIT_MS): then it does so
+ * here, in the program's own process, so that the agent attests the program.
+ */
+#include "environ.h"
+#include "fdtab.h"
+#include "guard.h"
+#include "image.h"
+#include "libc.h"
+#include "session.h"
+#include "svidwrap/svidwrap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static void keep_io_uring_out(void) {
+  char why[128];
+  const char *v = environ_get("SVIDWRAP_IO_URING");
+  if (v && strcmp(v, "allow-unsafe") == 0)
+    return;
+  /* Not allowed without privileges: then uring.c and syscall.c stand in its way. */
+  (void)guard_install(false, why, sizeof why);
+}
+
+static void fail_wait(const char *text) {
+  fprintf(stderr, "svidwrap: no identity: %s\n", text);
+  libc_real()->_exit(EX_UNAVAILABLE);
+}
+
+static void wait_for_identity(const char *value) {
+  char text[WIRE_TEXT_MAX] = "";
+  char *end;
+  int status = WIRE_OK;
+  unsigned long ms = strtoul(value, &end, 10);
+  environ_drop("SVIDWRAP_WAIT_MS");
+  unsetenv("SVIDWRAP_WAIT_MS");
+  if (ms == 0 || *end || ms > 3600000)
+    return;
+  if (session_ready(false) != 0)
+    fail_wait("there is no session with the daemon (the line above says why)");
+  if (session_agent((uint32_t)ms, &status, text) != 0)
+    fail_wait(errno == ETIMEDOUT ? "the daemon did not answer in time" : strerror(errno));
+  text[sizeof text - 1] = 0;
+  if (status != WIRE_OK)
+    fail_wait(text[0] ? text : "the agent gave none");
+}
+
+__attribute__((constructor)) static void init(int argc, char **argv, char **envp) {
+  (void)argc;
+  (void)argv;
+  int keep = errno;
+  libc_load();
+  environ_save(envp);
+  session_init();
+  image_init();
+  keep_io_uring_out();
+  const char *wait = environ_get("SVIDWRAP_WAIT_MS");
+  if (wait)
+    wait_for_identity(wait);
+  errno = keep;
+}
+
+__attribute__((destructor)) static void fini(void) { image_exit(); }
+
+HOOK int svidwrap_peer_id(int fd, char *buf, size_t len) {
+  struct sock *s = fdtab_get(fd);
+  int rc = -1, failed = ENOTCONN;
+  if (s && atomic_load(&s->kind) == SOCK_CONN && s->conn.slot->peer_id_len <= ARENA_ID_MAX) {
+    size_t n = s->conn.slot->peer_id_len;
+    failed = ERANGE;
+    if (n < len) {
+      memcpy(buf, s->conn.slot->peer_id, n);
+      buf[n] = 0;
+      rc = (int)n;
+    }
+  }
+  if (s)
+    sock_put(s);
+  if (rc < 0)
+    errno = failed;
+  return rc;
+}
+
+HOOK const char *svidwrap_version(void) { return SVIDWRAP_VERSION; }
