@@ -41,7 +41,8 @@ struct handshake_result {
   struct spiffeid peer; /* len 0 where unknown; filled in when the certificate carried one, even if denied */
   struct spiffeid self;
   uint16_t cipher; /* enum arena_cipher */
-  uint8_t rx_secret[ARENA_SECRET_MAX], tx_secret[ARENA_SECRET_MAX]; /* application traffic secrets 0, ours to read / write */
+  uint8_t rx_secret[ARENA_SECRET_MAX],
+      tx_secret[ARENA_SECRET_MAX]; /* application traffic secrets 0, ours to read / write */
 };
 
 /* On a thread of the pool; must not block. fd is the one given and stays the caller's throughout. */
@@ -50,7 +51,7 @@ typedef void (*handshake_fn)(void *arg, int fd, struct handshake_result *result)
 struct handshake_request {
   int fd;
   enum arena_role role;
-  bool connecting; /* dial: TCP connect() is in progress, wait for it first */
+  bool connecting;           /* dial: TCP connect() is in progress, wait for it first */
   struct identity *identity; /* referenced until done */
   const struct identity_svid *svid;
   struct policy *policy; /* referenced until done */
@@ -62,9 +63,11 @@ struct handshake_request {
 
 /* threads 0: one a core. */
 struct handshake_pool *handshake_pool_new(unsigned threads);
-void handshake_pool_free(struct handshake_pool *pool); /* cancels what is under way; callbacks have run when it returns */
+void handshake_pool_free(
+    struct handshake_pool *pool); /* cancels what is under way; callbacks have run when it returns */
 
-/* The callback runs exactly once, also for a cancelled one. NULL: out of memory (no callback). */
+/* The callback runs exactly once, also for a cancelled one. NULL: out of memory (no callback). The callback may run
+ * before this returns; the handle stays good for handshake_id() even so. */
 struct handshake *handshake_begin(struct handshake_pool *pool, const struct handshake_request *request);
 /* Ends it early (callback with HANDSHAKE_CANCELLED, or with what it had already become); any thread; the handle is
  * dead after the callback has returned: the caller serialises cancel against it with handshake_ids. */
@@ -73,6 +76,8 @@ void handshake_cancel(struct handshake_pool *pool, uint64_t id);
 
 /* The errno for a program's connect(). */
 int handshake_errno(enum handshake_outcome outcome, int deny_errno);
-const char *handshake_outcome_name(enum handshake_outcome outcome);
+const char *handshake_outcome_name(enum handshake_outcome outcome); /* "ok", "tcp_failed", ... */
+/* The name of a TLS alert as in RFC 8446 section 6 ("access_denied"). */
+const char *handshake_alert_name(int alert);
 
 #endif

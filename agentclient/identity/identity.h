@@ -23,9 +23,9 @@ struct identity_bytes {
 };
 struct identity_raw_svid {
   const char *spiffe_id;
-  const char *hint;           /* "" where there is none */
-  struct identity_bytes svid; /* concatenated DER certificates, leaf first */
-  struct identity_bytes key;  /* PKCS#8 DER */
+  const char *hint;             /* "" where there is none */
+  struct identity_bytes svid;   /* concatenated DER certificates, leaf first */
+  struct identity_bytes key;    /* PKCS#8 DER */
   struct identity_bytes bundle; /* concatenated DER certificates of its own trust domain */
 };
 struct identity_raw_bundle {
@@ -43,9 +43,9 @@ struct identity_raw {
 
 struct identity_svid {
   struct spiffeid id;
-  char hint[256];
+  char hint[1025]; /* at most 1024 bytes */
   X509 *leaf;
-  STACK_OF(X509) *chain; /* intermediates, leaf excluded */
+  STACK_OF(X509) * chain; /* intermediates, leaf excluded */
   EVP_PKEY *key;
   time_t not_before, not_after;
   SSL_CTX *server, *client; /* TLS 1.3 only, this SVID, verification by identity_verify_peer() */
@@ -71,7 +71,7 @@ const char *identity_domain_at(const struct identity *id, size_t i);
 /* X.509-SVID verification of a peer (X509-SVID.md section 5, RFC 5280): leaf first in chain. Fills in peer
  * where the certificate carries a valid SPIFFE ID, even when verification fails later (for the audit line).
  * 0, or -1 with a reason and *alert (an SSL_AD_* value) to send. now: seconds, 0 = the present. */
-int identity_verify_peer(const struct identity *id, X509 *leaf, STACK_OF(X509) *chain, time_t now,
+int identity_verify_peer(const struct identity *id, X509 *leaf, STACK_OF(X509) * chain, time_t now,
                          struct spiffeid *peer, int *alert, char *why, size_t why_len);
 
 /* The leaf rules alone (X509-SVID.md sections 2 to 4): 0 or -1 and a reason. */

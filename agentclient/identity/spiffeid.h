@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#define SPIFFEID_MAX 2048
+#define SPIFFEID_MAX        2048
 #define SPIFFEID_DOMAIN_MAX 255
 
 struct spiffeid {

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal.h - what the files of handshake/ share and nobody else sees.
+ *
+ * pool.c owns the threads and the table of handshakes; one.c drives one of them; the rest are its tools.
+ */
+#ifndef HANDSHAKE_INTERNAL_H
+#define HANDSHAKE_INTERNAL_H
+
+#include "handshake.h"
+#include "../identity/context.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <openssl/bio.h>
+#include <sys/queue.h>
+
+/* -- io.c: the socket, as OpenSSL sees it -------------------------------------------------------------- */
+
+struct handshake_io {
+  int fd;
+  enum arena_role role;
+  bool muted;   /* what is written from now on is dropped */
+  bool foreign; /* what arrived does not begin like TLS */
+  bool eof;
+  int error; /* errno of recv() or send(), 0 if none */
+  uint64_t received;
+  uint8_t first[5];
+  uint8_t first_len;
+  uint8_t *out; /* written but not sent: one flight is sent as one piece */
+  size_t out_len, out_off, out_cap;
+};
+BIO *handshake_io_bio(struct handshake_io *io); /* io is borrowed; NULL: out of memory */
+/* Sends what waits: 1 all gone, 0 the socket is full, -1 error (io->error). */
+int handshake_io_flush(struct handshake_io *io);
+void handshake_io_mute(struct handshake_io *io); /* drops what waits, too */
+void handshake_io_free(struct handshake_io *io);
+
+/* -- secrets.c: the key log, kept for as long as a handshake lasts ------------------------------------------ */
+
+struct handshake_secrets {
+  uint8_t client[ARENA_SECRET_MAX], server[ARENA_SECRET_MAX]; /* application traffic secrets 0 */
+  uint8_t client_handshake[ARENA_SECRET_MAX];
+  uint8_t client_len, server_len, client_handshake_len; /* 0: not known (yet) */
+};
+void handshake_secrets_line(struct handshake_secrets *s, const char *line);
+
+/* -- one handshake --------------------------------------------------------------------------------------------- */
+
+/* What we think of the peer. It starts as "not judged", and only the two that say so let it pass. */
+enum handshake_verdict { VERDICT_NONE = 0, VERDICT_REFUSED, VERDICT_ALLOWED, VERDICT_WOULD_DENY };
+
+struct handshake_worker;
+
+struct handshake {
+  uint64_t id;
+  struct handshake_worker *worker;
+  LIST_ENTRY(handshake) by_id;      /* under the worker's lock */
+  STAILQ_ENTRY(handshake) fresh;    /* begun, not yet taken up by the worker; under its lock */
+  TAILQ_ENTRY(handshake) to_cancel; /* under its lock */
+  bool is_fresh, is_cancelled;      /* under its lock */
+
+  struct handshake_request request;
+  struct event readiness, deadline;
+  bool started, dialing;
+
+  SSL *ssl; /* made when there is something to do with it: an idle stranger costs a few KB */
+  struct handshake_io io;
+  struct identity_watch watch;
+  struct handshake_secrets secrets;
+
+  enum handshake_verdict verdict;
+  enum handshake_outcome refusal; /* when refused: as what */
+  int alert;                      /* and what to tell the peer */
+  struct spiffeid peer;
+  char reason[256];
+};
+
+/* one.c; on the worker's thread. begin and cancel may end it: h is then dead. */
+void handshake_one_begin(struct handshake *h, struct event_base *base);
+void handshake_one_cancel(struct handshake *h);
+void handshake_one_free(struct handshake *h); /* wipes */
+/* pool.c: takes h out of its worker's table. */
+void handshake_pool_forget(struct handshake *h);
+
+/* judge.c: identity_watch.peer */
+int handshake_judge(void *handshake, X509 *leaf, STACK_OF(X509) * chain);
+
+/* alert.c: a fatal alert of our choice, sealed as the record the peer expects next. Best effort. */
+void handshake_alert_send(struct handshake *h, uint16_t cipher);
+
+/* failure.c: why SSL_do_handshake() failed. ssl_error as from SSL_get_error(); looks at OpenSSL's error queue. */
+enum handshake_outcome handshake_failure(struct handshake *h, int ssl_error, char *reason, size_t len);
+
+#endif

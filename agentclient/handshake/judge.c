@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * judge.c - the verdict on a peer: is it who it says (identity), and may it talk to us (policy)?
+ *
+ * A refusal is recorded and the handshake runs on to its end. Only then is it known that the peer holds the key of
+ * the certificate it showed, so that the audit line names no innocent; and only then have both sides the keys under
+ * which an alert of our own choice, access_denied, can be sent. Nothing but VERDICT_ALLOWED and VERDICT_WOULD_DENY
+ * leads to HANDSHAKE_OK.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+
+static void refuse(struct handshake *h, enum handshake_outcome as, int alert) {
+  h->verdict = VERDICT_REFUSED;
+  h->refusal = as;
+  h->alert = alert;
+  /* A client that refuses its server sends nothing more but the alert: its own certificate is none of the server's
+   * business now. */
+  if (h->request.role == ARENA_CLIENT)
+    handshake_io_mute(&h->io);
+}
+
+static void judge_policy(struct handshake *h) {
+  const struct policy_rule *rule = policy_rule_at(h->request.policy, h->request.rule);
+  const char *why = "denied";
+  if (policy_allows(h->request.policy, h->request.rule, &h->peer, &why)) {
+    h->verdict = VERDICT_ALLOWED;
+    return;
+  }
+  snprintf(h->reason, sizeof h->reason, "%s", why);
+  if (rule && rule->audit_only)
+    h->verdict = VERDICT_WOULD_DENY;
+  else
+    refuse(h, HANDSHAKE_DENIED, SSL_AD_ACCESS_DENIED);
+}
+
+int handshake_judge(void *handshake, X509 *leaf, STACK_OF(X509) * chain) {
+  struct handshake *h = handshake;
+  int alert = SSL_AD_INTERNAL_ERROR;
+  if (identity_verify_peer(h->request.identity, leaf, chain, 0, &h->peer, &alert, h->reason, sizeof h->reason) != 0)
+    refuse(h, HANDSHAKE_UNVERIFIED, alert);
+  else
+    judge_policy(h);
+  return 1;
+}
