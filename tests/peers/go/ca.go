@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -130,6 +131,9 @@ func (a *authority) crl() []byte {
 
 // mint writes svid.pem, key.pem and bundle.pem for peers that read files.
 func (a *authority) mint(id, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	leaf, key := a.svid(id, time.Hour)
 	if err := writePEM(filepath.Join(dir, "svid.pem"), "CERTIFICATE", leaf.Raw); err != nil {
 		return err
@@ -137,5 +141,9 @@ func (a *authority) mint(id, dir string) error {
 	if err := writePEM(filepath.Join(dir, "key.pem"), "PRIVATE KEY", pkcs8(key)); err != nil {
 		return err
 	}
-	return writePEM(filepath.Join(dir, "bundle.pem"), "CERTIFICATE", a.cert.Raw)
+	return a.writeBundle(filepath.Join(dir, "bundle.pem"))
+}
+
+func (a *authority) writeBundle(file string) error {
+	return writePEM(file, "CERTIFICATE", a.cert.Raw)
 }

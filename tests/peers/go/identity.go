@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -28,7 +29,7 @@ type identityFlags struct {
 
 func (f *identityFlags) register(set *flag.FlagSet) {
 	set.StringVar(&f.agent, "agent", "", "Workload API address (unix:///path)")
-	set.StringVar(&f.dir, "dir", "", "instead: directory with svid.pem, key.pem, bundle.pem")
+	set.StringVar(&f.dir, "dir", "", "instead: directory with svid.pem, key.pem, bundle.pem (own domain), bundle-DOMAIN.pem (others)")
 	set.StringVar(&f.allow, "allow", "", "the only SPIFFE ID to talk to; empty: anyone whose SVID verifies")
 	set.StringVar(&f.version, "tls", "", "1.2 or 1.3: nothing but this version")
 }
@@ -40,7 +41,7 @@ type source interface {
 
 type fileSource struct {
 	*x509svid.SVID
-	*x509bundle.Bundle
+	*x509bundle.Set
 }
 
 func (f *identityFlags) open(ctx context.Context) (source, error) {
@@ -57,7 +58,24 @@ func (f *identityFlags) open(ctx context.Context) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fileSource{svid, bundle}, nil
+	bundles := x509bundle.NewSet(bundle)
+	others, err := filepath.Glob(filepath.Join(f.dir, "bundle-*.pem"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range others {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "bundle-"), ".pem")
+		domain, err := spiffeid.TrustDomainFromString(name)
+		if err != nil {
+			return nil, err
+		}
+		bundle, err := x509bundle.Load(domain, file)
+		if err != nil {
+			return nil, err
+		}
+		bundles.Add(bundle)
+	}
+	return &fileSource{svid, bundles}, nil
 }
 
 func (f *identityFlags) authorizer() (tlsconfig.Authorizer, error) {
@@ -101,14 +119,15 @@ func (f *identityFlags) config(ctx context.Context, server bool) (*tls.Config, e
 
 // describe is what the tests want to know of a finished handshake.
 func describe(state tls.ConnectionState) map[string]any {
-	peer := ""
+	peer, serial := "", ""
 	if len(state.PeerCertificates) > 0 {
+		serial = state.PeerCertificates[0].SerialNumber.String()
 		if id, err := x509svid.IDFromCert(state.PeerCertificates[0]); err == nil {
 			peer = id.String()
 		}
 	}
 	return map[string]any{
-		"peer": peer, "version": tls.VersionName(state.Version), "cipher": tls.CipherSuiteName(state.CipherSuite),
+		"peer": peer, "serial": serial, "version": tls.VersionName(state.Version), "cipher": tls.CipherSuiteName(state.CipherSuite),
 	}
 }
 

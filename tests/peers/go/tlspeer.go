@@ -16,7 +16,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -165,8 +164,9 @@ func dialOne(config *tls.Config, address string, payload []byte, write int, half
 	line := describe(conn.ConnectionState())
 	time.Sleep(pause)
 	var sendError error
-	var sending sync.WaitGroup
-	sending.Go(func() {
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
 		for rest := payload; len(rest) > 0 && sendError == nil; {
 			n := min(write, len(rest))
 			_, sendError = conn.Write(rest[:n])
@@ -175,9 +175,9 @@ func dialOne(config *tls.Config, address string, payload []byte, write int, half
 		if half && sendError == nil {
 			sendError = conn.CloseWrite()
 		}
-	})
+	}()
 	received, readError := readUntil(conn, until)
-	sending.Wait()
+	<-sent
 	line["event"] = "dialed"
 	line["sent"], line["sent_error"] = len(payload), errorText(sendError)
 	line["sent_sha256"] = hexSum(payload)

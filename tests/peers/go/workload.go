@@ -8,7 +8,7 @@
 //	rotate                  new SVIDs to every open stream
 //	disconnect [MS]         cut every connection, listen again after MS
 //	goaway                  GOAWAY by GracefulStop, then a fresh server on the same socket
-//	mint ID DIR             an SVID of the same CA as PEM files
+//	mint ID DIR             an SVID of the ID's trust domain as PEM files, and every domain's bundle
 //	quit
 //
 // MALFORMED is one of the keys of the table in malformed.go.
@@ -19,14 +19,17 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/proto/spiffe/workload"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
@@ -135,7 +138,7 @@ func (s *state) obey(sockets endpoints) error {
 		case "rotate":
 			s.change(func() {})
 		case "mint":
-			err = s.ca.mint(words[1], words[2])
+			err = s.mint(words[1], words[2])
 		case "disconnect":
 			err = s.restart(sockets, words[1:], (*grpc.Server).Stop)
 		case "goaway":
@@ -155,6 +158,30 @@ func (s *state) goaway(g *grpc.Server) {
 	g.GracefulStop()
 	end.Stop()
 	s.change(func() { s.mode = before })
+}
+
+func (s *state) mint(id, dir string) error {
+	parsed, err := spiffeid.FromString(id)
+	if err != nil {
+		return err
+	}
+	domains := maps.Clone(s.federated)
+	domains[s.domain] = s.ca
+	ca := domains[parsed.TrustDomain().Name()]
+	if ca == nil {
+		return fmt.Errorf("no CA for %s", parsed.TrustDomain())
+	}
+	if err := ca.mint(id, dir); err != nil {
+		return err
+	}
+	for name, other := range domains {
+		if other != ca {
+			if err := other.writeBundle(filepath.Join(dir, "bundle-"+name+".pem")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *state) restart(sockets endpoints, words []string, stop func(*grpc.Server)) error {
