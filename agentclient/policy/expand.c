@@ -6,6 +6,7 @@
  * never more than once, so that it cannot name further variables.
  */
 #include "internal.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static const char *reference(struct reader *r, const struct ynode *n, const char
     return NULL;
   }
   *len = strlen(value);
-  if (yaml_clean(value, *len, "") != *len) {
+  if (text_clean(value, *len, "") != *len) {
     reader_fail(r, n, "the variable %s holds control characters or is not UTF-8", name);
     return NULL;
   }

@@ -7,6 +7,8 @@
  */
 #include "yaml.h"
 
+#include "text.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
@@ -41,37 +43,6 @@ static int fail_offset(struct yaml_error *err, const char *text, size_t offset, 
     }
   }
   return fail(err, line, col, what);
-}
-
-/* Length of the UTF-8 sequence at s, 0 if it is none (RFC 3629). */
-static size_t utf8_sequence(const unsigned char *s, size_t left) {
-  static const unsigned char least[] = {0, 0, 0xc2, 0xe0, 0xf0};
-  size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-  if (n == 0 || n > left || (n > 1 && s[0] < least[n]))
-    return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((s[i] & 0xc0) != 0x80)
-      return 0;
-  if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-      (s[0] == 0xf4 && s[1] > 0x8f))
-    return 0;
-  return n;
-}
-
-size_t yaml_clean(const char *text, size_t len, const char *keep) {
-  size_t i = 0;
-  while (i < len) {
-    unsigned char c = (unsigned char)text[i];
-    if ((c < 0x20 && (c == 0 || !strchr(keep, c))) || c == 0x7f)
-      return i;
-    if (c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] < 0xa0)
-      return i; /* U+0080 to U+009F: C1 controls */
-    size_t n = utf8_sequence((const unsigned char *)text + i, len - i);
-    if (n == 0)
-      return i;
-    i += n;
-  }
-  return len;
 }
 
 /* The cure for what braces and brackets provoke: inside { } and [ ] those of a variable or of an IPv6
@@ -124,7 +95,7 @@ static int node_scalar(struct build *b, const yaml_event_t *e, struct ynode *n) 
   const char *value = (const char *)e->data.scalar.value;
   n->len = e->data.scalar.length;
   n->plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-  if (yaml_clean(value, n->len, "") != n->len)
+  if (text_clean(value, n->len, "") != n->len)
     return fail_mark(b, e->start_mark, "a value must not hold control characters or line ends");
   n->text = pool_strndup(b->pool, value, n->len);
   return n->text ? 0 : fail_mark(b, e->start_mark, "out of memory");
@@ -239,7 +210,7 @@ int yaml_read(struct pool *pool, const char *text, size_t len, struct ynode **ro
   *root = NULL;
   if (len > YAML_SIZE_MAX)
     return fail(err, 1, 1, "the file is larger than 1 MiB");
-  size_t clean = yaml_clean(text, len, "\t\n\r");
+  size_t clean = text_clean(text, len, "\t\n\r");
   if (clean != len) {
     unsigned char c = (unsigned char)text[clean];
     return fail_offset(err, text, clean,

@@ -37,8 +37,4 @@ struct yaml_error {
 /* Reads len bytes; the nodes live in pool. *root is NULL for a file that says nothing. 0 or -1 and *err. */
 int yaml_read(struct pool *pool, const char *text, size_t len, struct ynode **root, struct yaml_error *err);
 
-/* Valid UTF-8 (no overlong forms, no surrogates) without control characters but those in keep?
- * Offset of the first byte that is not, or len. */
-size_t yaml_clean(const char *text, size_t len, const char *keep);
-
 #endif

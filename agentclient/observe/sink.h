@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sink.h - where finished lines go: stderr, a file or syslog's socket. For log.c only.
+ *
+ * Never waits for a reader: a line that does not fit now is dropped and counted. Not thread-safe.
+ */
+#ifndef OBSERVE_SINK_H
+#define OBSERVE_SINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum sink_kind { SINK_STDERR = 0, SINK_FILE, SINK_SYSLOG };
+
+struct sink {
+  enum sink_kind kind;
+  int fd; /* SINK_FILE, SINK_SYSLOG; -1: not open */
+  char *path;
+  uint64_t dropped; /* since the last call of sink_dropped() */
+};
+
+/* to: "stderr", "syslog" or a path, which is created with mode 0640 and appended to. 0, or -1 with errno. */
+int sink_open(struct sink *s, const char *to);
+void sink_close(struct sink *s);
+/* A path is opened again (the old file stays when that fails: -1 and errno); syslog is found again. */
+int sink_reopen(struct sink *s);
+
+/* One line, without its newline. severity: as in syslog(3), LOG_ERR to LOG_DEBUG. */
+void sink_write(struct sink *s, int severity, const char *line, size_t len);
+/* How many lines were lost since the last call. */
+uint64_t sink_dropped(struct sink *s);
+
+/* "/dev/log"; a variable for tests. */
+extern const char *sink_syslog_path;
+
+#endif
