@@ -54,8 +54,8 @@ help:
 	@echo "make install DESTDIR= PREFIX=/usr/local"
 .PHONY: help
 
-$(BUILD)/libsvidwrap.so: $(SHIM_OBJ) shim/exports.map
-	$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,--version-script=shim/exports.map -Wl,--exclude-libs,ALL \
+$(BUILD)/libsvidwrap.so: $(SHIM_OBJ)
+	$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,--exclude-libs,ALL \
 	  -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-soname,libsvidwrap.so -static-libgcc $(ARCHIVES)/libcrypto.a
 
 $(BUILD)/svidwrap: $(BIN_OBJ)
@@ -93,6 +93,45 @@ $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 unit: $(UNIT_BIN)
 	@scripts/run-unit $(UNIT_BIN)
 .PHONY: unit
+
+# Coverage-guided, by clang: project sources are compiled again, instrumented.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 20
+FUZZ_CC ?= clang
+FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+               -Iinclude -I. -Ishim -I$(BUILD)/gen -DSVIDWRAP_VERSION='"$(VERSION)"' -DSVIDWRAP_PREFIX='"$(PREFIX)"' -DFUZZING
+$(BUILD)-fuzz/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_EXTRA) -c -o $@ $<
+$(BUILD)-fuzz/obj/gen/%.o: $(BUILD)/gen/%.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -c -o $@ $<
+define fuzz_rule
+$(BUILD)-fuzz/$(1): $(BUILD)-fuzz/obj/tests/fuzz/$(1).o $$(patsubst %.c,$(BUILD)-fuzz/obj/%.o,$$($(1)_SRCS)) $$(addprefix $(BUILD)-fuzz/obj/gen/,$$($(1)_GEN))
+	$$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $$@ $$^ $$($(1)_LIBS)
+endef
+$(foreach t,$(FUZZERS),$(eval $(call fuzz_rule,$(t))))
+
+fuzz-build: $(FUZZERS:%=$(BUILD)-fuzz/%)
+fuzz: fuzz-build
+	@scripts/run-fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZERS)
+.PHONY: fuzz fuzz-build
+
+test:
+	@scripts/test
+demo:
+	@scripts/demo
+bench:
+	@scripts/bench
+test-spire:
+	@SPIRE_BIN="$(SPIRE_BIN)" scripts/test-spire
+asan:
+	@scripts/sanitize asan
+tsan:
+	@scripts/sanitize tsan
+lint:
+	@scripts/lint
+.PHONY: test demo bench test-spire asan tsan lint
 
 install: all
 	install -D -m 755 $(BUILD)/svidwrap $(DESTDIR)$(PREFIX)/bin/svidwrap
