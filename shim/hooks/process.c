@@ -9,6 +9,7 @@
 #include "../session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -149,4 +150,27 @@ HOOK void _Exit(int status) {
   image_exit();
   libc_real()->_exit(status);
   __builtin_unreachable();
+}
+
+/* glibc's daemon() forks and exits inside: the parent would keep what it held. */
+HOOK int daemon(int nochdir, int noclose) {
+  pid_t pid = fork();
+  if (pid < 0)
+    return -1;
+  if (pid > 0)
+    _exit(0);
+  if (setsid() < 0)
+    return -1;
+  if (!nochdir && chdir("/") != 0)
+    return -1;
+  if (noclose)
+    return 0;
+  int null = open("/dev/null", O_RDWR);
+  if (null < 0)
+    return -1;
+  for (int fd = 0; fd <= 2; fd++)
+    dup2(null, fd);
+  if (null > 2)
+    close(null);
+  return 0;
 }
