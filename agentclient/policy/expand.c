@@ -13,7 +13,7 @@
 
 #define EXPAND_ONE_MAX 65536u
 #define EXPAND_ALL_MAX (1024u * 1024u)
-#define NAME_LEN_MAX   256u
+#define NAME_LEN_MAX   127u /* the shim passes no longer names on to the daemon */
 
 static size_t name_length(const char *s) {
   size_t n = 0;

@@ -80,4 +80,7 @@ int policy_compile(const struct policy *p, struct rules_entry *entries, uint32_t
 /* The rules as understood, as text or JSON (malloc()ed). */
 char *policy_describe(const struct policy *p, bool json);
 
+/* "500ms", "10s", "5m", "1h" or "0"; what does not fit is UINT32_MAX. 0, or -1 when it is no duration. */
+int policy_duration(const char *text, uint32_t *ms);
+
 #endif

@@ -141,25 +141,33 @@ int reader_number(struct reader *r, const struct ynode *n, const struct reader_k
   return 0;
 }
 
-int reader_duration(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
+int policy_duration(const char *text, uint32_t *ms) {
   static const struct {
     const char *unit;
     int64_t ms;
   } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+  const char *s = text;
+  int64_t v = digits(&s), got = v == 0 && !*s ? 0 : -1;
+  for (size_t i = 0; v >= 0 && i < sizeof units / sizeof *units; i++)
+    if (strcmp(s, units[i].unit) == 0)
+      got = v * units[i].ms;
+  if (got < 0)
+    return -1;
+  *ms = got > UINT32_MAX ? UINT32_MAX : (uint32_t)got;
+  return 0;
+}
+
+int reader_duration(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
   const struct reader_bounds *b = key->more;
+  uint32_t ms;
   const char *text = reader_text(r, n, "a duration such as 10s or 500ms");
   if (!text)
     return -1;
-  const char *s = text;
-  int64_t v = digits(&s), ms = v == 0 && !*s ? 0 : -1;
-  for (size_t i = 0; v >= 0 && i < sizeof units / sizeof *units; i++)
-    if (strcmp(s, units[i].unit) == 0)
-      ms = v * units[i].ms;
-  if (ms < 0)
+  if (policy_duration(text, &ms) != 0)
     return reader_fail(r, n, "%s: expected a duration such as 500ms, 10s, 5m or 1h, found '%.40s'", key->name, text);
   if (ms < b->min || ms > b->max)
     return reader_fail(r, n, "%s: '%.40s' is out of range (%ums to %us)", key->name, text, b->min, b->max / 1000);
-  *(uint32_t *)target = (uint32_t)ms;
+  *(uint32_t *)target = ms;
   return 0;
 }
 
