@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -49,7 +50,7 @@ struct agent {
     const char *id, *dir;
   } mints[MINTS_MAX];
   size_t mint_count, out_count;
-  int listener, signals;
+  int listener, signals, wake;
   struct stat made; /* the socket's inode, to remove our own and no other */
   struct devagent_issuer *issuer;
   struct devagent_server *server;
@@ -254,11 +255,16 @@ static void serve(struct agent *a) {
     }
     devagent_server_unlock(a->server);
     int64_t wait = next - devagent_now_ms();
-    struct pollfd on[2] = {{.fd = a->listener, .events = POLLIN}, {.fd = a->signals, .events = POLLIN}};
-    if (poll(on, 2, wait < 0 ? 0 : wait > 60000 ? 60000 : (int)wait + 1) < 0)
+    struct pollfd on[3] = {{.fd = a->listener, .events = POLLIN},
+                           {.fd = a->signals, .events = POLLIN},
+                           {.fd = a->wake, .events = POLLIN}};
+    if (poll(on, 3, wait < 0 ? 0 : wait > 60000 ? 60000 : (int)wait + 1) < 0)
       continue;
     if (on[0].revents)
       accept_all(a);
+    eventfd_t many;
+    if (on[2].revents)
+      eventfd_read(a->wake, &many);
     if (on[1].revents) {
       devagent_server_lock(a->server);
       end = on_signal(a);
@@ -302,9 +308,10 @@ static int start(struct agent *a) {
   sigprocmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
   a->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  a->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   grpccore_start(NULL);
-  a->server = devagent_server_start(a->issuer);
-  if (a->signals < 0 || !a->server) {
+  a->server = devagent_server_start(a->issuer, a->wake);
+  if (a->signals < 0 || a->wake < 0 || !a->server) {
     say("start", strerror(errno));
     return EX_OSERR;
   }
@@ -323,12 +330,14 @@ static void finish(struct agent *a) {
     close(a->listener);
   if (a->signals >= 0)
     close(a->signals);
+  if (a->wake >= 0)
+    close(a->wake);
   devagent_issuer_free(a->issuer);
   free(a->bundle);
 }
 
 int devagent_main(int argc, char **argv) {
-  struct agent a = {.listener = -1, .signals = -1};
+  struct agent a = {.listener = -1, .signals = -1, .wake = -1};
   struct sockaddr_un at;
   char why[512];
   int rc = options(&a, argc, argv);

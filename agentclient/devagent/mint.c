@@ -6,12 +6,12 @@
 #include "mint.h"
 
 #include "../workload/grpccore.h"
+#include "../workload/reply.h"
 #include "roots.h"
 #include "server.h"
 #include "workload.pb-c.h"
 
 #include <grpc/byte_buffer.h>
-#include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
@@ -75,27 +75,8 @@ static int write_key(const char *dir, ProtobufCBinaryData der, char *why, size_t
   return rc;
 }
 
-static void *pb_alloc(void *arg, size_t size) {
-  (void)arg;
-  size_t *p = malloc(size + sizeof(size_t) * 2);
-  if (!p)
-    return NULL;
-  *p = size;
-  return p + 2;
-}
-
-static void pb_free(void *arg, void *data) {
-  (void)arg;
-  if (!data)
-    return;
-  size_t *p = (size_t *)data - 2;
-  OPENSSL_cleanse(data, *p);
-  free(p);
-}
-
 int devagent_mint_write(const uint8_t *msg, size_t len, const char *dir, char *why, size_t why_len) {
-  ProtobufCAllocator wiping = {pb_alloc, pb_free, NULL};
-  X509SVIDResponse *r = x509_svidresponse__unpack(&wiping, len, msg);
+  X509SVIDResponse *r = x509_svidresponse__unpack(&reply_wiping_allocator, len, msg);
   int rc = -1;
   if (!r || r->n_svids < 1) {
     snprintf(why, why_len, "no SVID in the agent's answer");
@@ -109,11 +90,11 @@ int devagent_mint_write(const uint8_t *msg, size_t len, const char *dir, char *w
              : 0;
   }
   if (r)
-    x509_svidresponse__free_unpacked(r, &wiping);
+    x509_svidresponse__free_unpacked(r, &reply_wiping_allocator);
   return rc;
 }
 
-/* One unary call; the answer's bytes in one piece, malloc()ed. */
+/* One unary call. */
 static grpc_status_code ask(grpc_channel *channel, const char *spiffe_id, grpc_byte_buffer **answer, char *why,
                             size_t why_len) {
   grpc_completion_queue *cq = grpc_completion_queue_create_for_pluck(NULL);
@@ -165,16 +146,14 @@ static grpc_status_code ask(grpc_channel *channel, const char *spiffe_id, grpc_b
 }
 
 static int write_answer(grpc_byte_buffer *answer, const char *dir, char *why, size_t why_len) {
-  grpc_byte_buffer_reader reader;
-  if (!answer || !grpc_byte_buffer_reader_init(&reader, answer)) {
+  size_t len = 0;
+  uint8_t *msg = answer ? grpccore_take(answer, &len) : NULL;
+  if (!msg) {
     snprintf(why, why_len, "the agent's answer is empty");
     return -1;
   }
-  grpc_slice all = grpc_byte_buffer_reader_readall(&reader);
-  int rc = devagent_mint_write(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all), dir, why, why_len);
-  OPENSSL_cleanse(GRPC_SLICE_START_PTR(all), GRPC_SLICE_LENGTH(all));
-  grpc_slice_unref(all);
-  grpc_byte_buffer_reader_destroy(&reader);
+  int rc = devagent_mint_write(msg, len, dir, why, why_len);
+  OPENSSL_clear_free(msg, len);
   return rc;
 }
 
@@ -204,7 +183,7 @@ int devagent_mint_remote(const char *socket_path, const char *spiffe_id, const c
            : code == GRPC_STATUS_INVALID_ARGUMENT  ? EX_USAGE
            : code == GRPC_STATUS_PERMISSION_DENIED ? EX_NOPERM
                                                    : EX_UNAVAILABLE;
-  if (answer)
+  if (answer && code != GRPC_STATUS_OK)
     grpc_byte_buffer_destroy(answer);
   grpc_channel_destroy(channel);
   grpccore_stop();

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define MINT_ID_MAX 4096
@@ -65,6 +66,7 @@ struct devagent_server {
   size_t callers_len;
   struct call streams; /* head of the ring */
   struct tag on_down;
+  int wake;
 };
 
 static void on_new(struct devagent_server *s, struct call *c, int ok);
@@ -247,6 +249,7 @@ static void on_request(struct devagent_server *s, struct call *c, int ok) {
     c->prev = s->streams.prev;
     c->prev->next = c->next->prev = c;
     push(s, c);
+    eventfd_write(s->wake, 1); /* an SVID may have been made just now, and will want to be renewed */
   }
   done(c);
 }
@@ -332,7 +335,7 @@ static void *serve(void *arg) {
   }
 }
 
-struct devagent_server *devagent_server_start(struct devagent_issuer *issuer) {
+struct devagent_server *devagent_server_start(struct devagent_issuer *issuer, int wake) {
   struct devagent_server *s = calloc(1, sizeof *s);
   if (!s)
     return NULL;
@@ -344,6 +347,7 @@ struct devagent_server *devagent_server_start(struct devagent_issuer *issuer) {
   grpc_channel_args all = {.num_args = sizeof args / sizeof *args, .args = args};
   pthread_mutex_init(&s->lock, NULL);
   s->issuer = issuer;
+  s->wake = wake;
   s->streams.prev = s->streams.next = &s->streams;
   s->cq = grpc_completion_queue_create_for_next(NULL);
   s->creds = grpc_insecure_server_credentials_create();

@@ -12,8 +12,9 @@
 
 struct devagent_server;
 
-/* Starts the thread that answers. The issuer stays the caller's, to be touched between lock and unlock only. */
-struct devagent_server *devagent_server_start(struct devagent_issuer *issuer);
+/* Starts the thread that answers. The issuer stays the caller's, to be touched between lock and unlock only.
+ * wake: an eventfd that is raised when an answer may have moved the issuer's next deadline. */
+struct devagent_server *devagent_server_start(struct devagent_issuer *issuer, int wake);
 /* Serves one accepted connection; fd is taken over. */
 void devagent_server_add(struct devagent_server *s, int fd, const struct devagent_caller *caller);
 void devagent_server_lock(struct devagent_server *s);

@@ -6,9 +6,13 @@
 #include "grpccore.h"
 
 #include <grpc/grpc.h>
+#include <grpc/slice.h>
 #include <grpc/support/log.h>
 
+#include <openssl/crypto.h>
+
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +54,34 @@ void grpccore_start(void (*log)(const char *line)) {
   atomic_store(&sink, log);
   gpr_set_log_verbosity(log ? GPR_LOG_SEVERITY_INFO : GPR_LOG_SEVERITY_ERROR);
   gpr_set_log_function(route);
+  /* Its threads must not take the process's signals. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   grpc_init();
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void grpccore_stop(void) { grpc_shutdown(); }
+
+/* The slices lie in the transport's read buffers and belong to this message alone: whoever shares the buffer
+ * has other bytes of it. */
+uint8_t *grpccore_take(grpc_byte_buffer *buffer, size_t *len) {
+  uint8_t *out = NULL;
+  size_t have = 0;
+  if (buffer->type == GRPC_BB_RAW && buffer->data.raw.compression == GRPC_COMPRESS_NONE) {
+    grpc_slice_buffer *from = &buffer->data.raw.slice_buffer;
+    *len = grpc_byte_buffer_length(buffer);
+    out = OPENSSL_malloc(*len ? *len : 1);
+    for (size_t i = 0; i < from->count; i++) {
+      uint8_t *at = GRPC_SLICE_START_PTR(from->slices[i]);
+      size_t n = GRPC_SLICE_LENGTH(from->slices[i]);
+      if (out && n <= *len - have)
+        memcpy(out + have, at, n);
+      have += n;
+      OPENSSL_cleanse(at, n);
+    }
+  }
+  grpc_byte_buffer_destroy(buffer);
+  return out;
+}
