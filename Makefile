@@ -71,7 +71,7 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(FORTIFY) -fPIE -ffunction-sections -c -o $@ $<
 
-$(BUILD)/gen/workload.pb-c.c $(BUILD)/gen/workload.pb-c.h: agentclient/workload/workload.proto
+$(BUILD)/gen/workload.pb-c.c $(BUILD)/gen/workload.pb-c.h &: agentclient/workload/workload.proto
 	@mkdir -p $(BUILD)/gen
 	protoc-c --c_out=$(BUILD)/gen -Iagentclient/workload $<
 $(BUILD)/obj/gen/workload.pb-c.o: $(BUILD)/gen/workload.pb-c.c
