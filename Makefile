@@ -117,6 +117,8 @@ fuzz: fuzz-build
 	@scripts/run-fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZERS)
 .PHONY: fuzz fuzz-build
 
+-include tests/tests.mk
+
 test:
 	@scripts/test
 demo:

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a program see under svidwrap what it sees without? One C program with many scenarios is run both ways; its
+traces (results, errno, poll masks, hashes of bytes) must be the same line by line, and no payload may cross in
+clear. A scenario that is known to differ is listed here with the reason and what it says instead."""
+import difflib
+import os
+import re
+import socket
+
+from harness import HERE, PROGRAMS, Failure, TD, entry
+
+SOURCES = os.path.join(os.path.dirname(HERE), "scenario")
+# What a rule must say for the comparison to be fair.
+RULES = {"peer_killed": {"truncation": "eof"}}  # natively a killed peer is an end of file
+
+
+def names():
+    found = []
+    for file in sorted(os.listdir(SOURCES)):
+        if re.fullmatch(r"s_\w+\.c", file):
+            with open(os.path.join(SOURCES, file)) as f:
+                found += [(file[2:-2], n) for n in re.findall(r'\{"(\w+)", \w+\}', f.read())]
+    return [(f, n) for f, n in found if not n.startswith("image_")]
+
+
+class Hole:
+    """A TCP port that leaves a connect() in progress: natively by a backlog that is full; for a wrapped program,
+    whose TCP connect() succeeds, by a server that never answers the handshake."""
+
+    def __init__(self, t, full):
+        self.port = t.port()
+        self.sockets = [socket.socket()]
+        self.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sockets[0].bind(("127.0.0.1", self.port))
+        self.sockets[0].listen(0 if full else 64)
+        for _ in range(3 if full else 0):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", self.port))
+            self.sockets.append(s)
+        t.cleanups.append(lambda: [s.close() for s in self.sockets])
+
+
+def trace(t, argv):
+    proc = t.spawn(argv, name=argv[-3] + ("-wrapped" if "run" in argv else "-native"),
+                   extra={"SCENARIO_MARKER": t.marker.decode()})
+    code = proc.wait(40)
+    return proc.out().decode().splitlines() + ([f"(exit {code})"] if code else [])
+
+
+def run_both(t, name):
+    """Returns the native trace and the wrapped one."""
+    program = os.path.join(PROGRAMS, "scenario")
+    native = trace(t, [program, name, str(t.port()), str(Hole(t, full=True).port)])
+    agent_id = f"{TD}/scenario"
+    t.agent([entry(agent_id)])
+    port, hole = t.port(), Hole(t, full=False)
+    config = t.both(port, hole.port, allow=[agent_id], rule=RULES.get(name))
+    with t.watch(port, hole.port, expect=False):
+        wrapped = trace(t, t.wrap(config, [program, name, str(port), str(hole.port)]))
+    return native, wrapped
+
+
+def compare(native, wrapped):
+    if native != wrapped:
+        lines = difflib.unified_diff(native, wrapped, "native", "wrapped", lineterm="", n=2)
+        raise Failure("the traces differ\n" + "\n".join(lines))
+
+
+def one(name):
+    def test(t):
+        native, wrapped = run_both(t, name)
+        if any("GAVE UP" in line or "HANG" in line.replace("WNOHANG", "") for line in native):
+            raise Failure("the native run itself failed:\n" + "\n".join(native))
+        compare(native, wrapped)
+    return test
+
+
+def more():
+    for file, name in names():
+        yield f"{file}.{name}", one(name)

@@ -1,0 +1,32 @@
+# Programs that the integration tests run: C, linked with libc alone unless said otherwise.
+TESTPROG := $(BUILD)/tests
+SCENARIO_OBJ := $(patsubst tests/scenario/%.c,$(BUILD)/obj/tests/scenario/%.o,$(wildcard tests/scenario/s_*.c) tests/scenario/scenario.c)
+# A test program is never sanitized: under the shim the sanitizer's runtime would have to come first.
+TESTCFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Itests/scenario -MMD -MP
+
+$(BUILD)/obj/tests/scenario/%.o: tests/scenario/%.c
+	@mkdir -p $(@D)
+	$(CC) $(TESTCFLAGS) -c -o $@ $<
+
+$(TESTPROG)/scenario: $(SCENARIO_OBJ)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ -pthread
+$(TESTPROG)/wirewatch: $(BUILD)/obj/tests/scenario/wirewatch.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^
+$(TESTPROG)/uring: $(BUILD)/obj/tests/scenario/uring.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ -luring
+$(TESTPROG)/static: $(BUILD)/obj/tests/scenario/tiny.o
+	@mkdir -p $(@D)
+	$(CC) -static -o $@ $^
+$(TESTPROG)/tiny: $(BUILD)/obj/tests/scenario/tiny.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^
+
+test-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring static tiny)
+integration: all test-programs
+	BUILD=$(BUILD) tests/run $(RUNFLAGS)
+.PHONY: test-programs integration
+
+-include $(wildcard $(BUILD)/obj/tests/scenario/*.d)
