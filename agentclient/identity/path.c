@@ -146,7 +146,6 @@ static int alert_for(int error) {
   case X509_V_ERR_CERT_UNTRUSTED:
   case X509_V_ERR_CERT_CHAIN_TOO_LONG:
   case X509_V_ERR_PATH_LENGTH_EXCEEDED:
-  case X509_V_ERR_INVALID_CA:
     return SSL_AD_UNKNOWN_CA;
   case X509_V_ERR_OUT_OF_MEM:
   case X509_V_ERR_UNSPECIFIED:
@@ -156,11 +155,21 @@ static int alert_for(int error) {
   }
 }
 
-static int in_words(const struct finding *f, const struct identity_domain *d, char *why, size_t why_len) {
+/* OpenSSL calls it self-signed; whether it is, its signature says. A CA that gives its leaves its own subject and no
+ * key identifiers makes them look so, to every verifier built on OpenSSL. */
+static bool looks_self_signed(const struct finding *f) {
+  return f->error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT && f->cert &&
+         X509_verify(f->cert, X509_get0_pubkey(f->cert)) != 1;
+}
+
+static int in_words(const struct finding *f, const struct identity_domain *d, const struct spiffeid *peer, char *why,
+                    size_t why_len) {
   char subject[96] = "", when[32], which[128] = "certificate";
   const char *words = X509_verify_cert_error_string(f->error);
   if (f->cert && f->depth > 0)
     snprintf(which, sizeof which, "signing certificate %s", identity_subject_text(f->cert, subject, sizeof subject));
+  if (f->error == X509_V_ERR_INVALID_CA && f->cert && identity_signer_rules(f->cert, peer, false, why, why_len) != 0)
+    return -1;
   if (f->error == X509_V_ERR_CERT_HAS_EXPIRED && f->cert)
     return identity_refuse(why, why_len, "%s expired at %s", which,
                            identity_time_text(X509_get0_notAfter(f->cert), when, sizeof when));
@@ -169,6 +178,8 @@ static int in_words(const struct finding *f, const struct identity_domain *d, ch
                            identity_time_text(X509_get0_notBefore(f->cert), when, sizeof when));
   if (f->error == X509_V_ERR_CERT_REVOKED)
     return identity_refuse(why, why_len, "%s is revoked", which);
+  if (looks_self_signed(f))
+    words = "leaf and issuer have the same subject";
   if (alert_for(f->error) == SSL_AD_UNKNOWN_CA || f->error == X509_V_ERR_CERT_SIGNATURE_FAILURE)
     return identity_refuse(why, why_len, "not signed by the roots of trust domain %s: %s", d->name, words);
   return identity_refuse(why, why_len, "%s does not verify: %s", which, words);
@@ -212,7 +223,8 @@ int identity_path_verify(const struct identity_domain *d, STACK_OF(X509_CRL) * c
   }
   if (f.error != X509_V_OK) {
     *alert = alert_for(f.error);
-    in_words(&f, d, why, why_len);
+    in_words(&f, d, peer, why, why_len);
+    ERR_clear_error();
   } else if (signers(&f, peer, why, why_len) != 0)
     *alert = SSL_AD_BAD_CERTIFICATE;
   else
