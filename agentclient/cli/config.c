@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.c - `svidwrap config check`: a configuration told back as it was understood. And how every command
+ * finds its configuration.
+ */
+#include "config.h"
+
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static const char usage[] = "usage: svidwrap config check [FILE] [--json]\n"
+                            "\n"
+                            "Reads a configuration and prints its rules as understood, in the order in which they\n"
+                            "are tried. FILE: else $SVIDWRAP_CONFIG, else " CONFIG_DEFAULT ".\n"
+                            "Exits 78 and prints FILE:LINE:COLUMN: MESSAGE when it is not valid or holds something\n"
+                            "that is not available yet.\n"
+                            "\n"
+                            "  --json   as JSON\n";
+
+static const char *from_environment(void *arg, const char *name) {
+  (void)arg;
+  return getenv(name);
+}
+
+static int absolute(const char *given, char path[PATH_MAX]) {
+  char cwd[PATH_MAX];
+  int n;
+  if (given[0] == '/')
+    n = snprintf(path, PATH_MAX, "%s", given);
+  else if (getcwd(cwd, sizeof cwd))
+    n = snprintf(path, PATH_MAX, "%s/%s", cwd, given);
+  else
+    return -1;
+  if (n >= PATH_MAX) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  return 0;
+}
+
+struct policy *config_load(const char *given, char path[PATH_MAX]) {
+  char why[1024];
+  const char *env = getenv("SVIDWRAP_CONFIG");
+  const char *name = given ? given : env && *env ? env : CONFIG_DEFAULT;
+  if (absolute(name, path) != 0) {
+    fprintf(stderr, "%s: %s\n", name, strerror(errno));
+    return NULL;
+  }
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0) {
+    fprintf(stderr, "%s: %s%s\n", path, strerror(errno),
+            given ? "" : " (name a configuration with --config or SVIDWRAP_CONFIG)");
+    return NULL;
+  }
+  struct policy *p = policy_read(path, fd, from_environment, NULL, why, sizeof why);
+  close(fd);
+  if (!p)
+    fprintf(stderr, "%s\n", why);
+  return p;
+}
+
+size_t config_active_rules(const struct policy *p) {
+  size_t n = 0;
+  for (uint32_t i = 0; i < policy_rule_count(p); i++)
+    n += policy_rule_at(p, i)->mode != RULES_OFF;
+  return n;
+}
+
+static int check(const char *given, bool json) {
+  char path[PATH_MAX];
+  struct policy *p = config_load(given, path);
+  if (!p)
+    return EX_CONFIG;
+  int rc = EX_OK;
+  char *text = policy_describe(p, json);
+  if (!text) {
+    fprintf(stderr, "svidwrap: out of memory\n");
+    rc = EX_OSERR;
+  } else {
+    printf("%s%s", text, json ? "\n" : "");
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+      fprintf(stderr, "svidwrap: cannot write: %s\n", strerror(errno));
+      rc = EX_IOERR;
+    }
+  }
+  if (policy_unavailable(p)) {
+    fprintf(stderr, "%s\n", policy_unavailable(p));
+    rc = EX_CONFIG;
+  }
+  free(text);
+  policy_unref(p);
+  return rc;
+}
+
+int cli_config(int argc, char **argv) {
+  static const struct option options[] = {
+      {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+  bool json = false;
+  int c;
+  while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    if (c == 'j') {
+      json = true;
+    } else if (c == 'h') {
+      fputs(usage, stdout);
+      return EX_OK;
+    } else {
+      fputs(usage, stderr);
+      return EX_USAGE;
+    }
+  }
+  if (optind >= argc || strcmp(argv[optind], "check") != 0 || argc - optind > 2) {
+    fputs(usage, stderr);
+    return EX_USAGE;
+  }
+  return check(optind + 1 < argc ? argv[optind + 1] : NULL, json);
+}

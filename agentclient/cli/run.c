@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c - `svidwrap run`: check everything that can be checked, then become the program.
+ *
+ * It execs, so that pid, signals, exit code and attestation are the program's own. What it finds wrong it
+ * says here, before the program starts; it never starts a program that it knows cannot be protected.
+ */
+#include "cli.h"
+#include "config.h"
+#include "program.h"
+
+#include "../../shim/guard.h"
+#include "../workload/workload.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define WAIT_DEFAULT_MS 30000u
+#define WAIT_MAX_MS     3600000u
+
+static const char usage[] =
+    "usage: svidwrap run [--config FILE] [--agent SOCKET] [--wait DURATION] -- PROGRAM [ARGUMENTS]\n"
+    "\n"
+    "Runs an unmodified, dynamically linked program with mutual TLS and its SPIFFE identity on the\n"
+    "ports and destinations that the configuration names.\n"
+    "\n"
+    "  -c, --config FILE     configuration (else $SVIDWRAP_CONFIG, else " CONFIG_DEFAULT ")\n"
+    "  -a, --agent SOCKET    the SPIFFE agent: a path, unix:///PATH or tcp://IP:PORT\n"
+    "                        (else workload_api.socket, else $SPIFFE_ENDPOINT_SOCKET)\n"
+    "  -w, --wait DURATION   wait for the identity before the program starts, 30s by default;\n"
+    "                        0: do not wait\n"
+    "\n"
+    "Exits 64 usage, 65 the program cannot be wrapped, 69 no identity, 78 configuration not valid,\n"
+    "126 and 127 as shells do; else the program's own exit code.\n";
+
+struct run {
+  const char *config, *agent;
+  uint32_t wait_ms;
+  char **program;
+  char config_path[PATH_MAX];
+  char program_path[PATH_MAX];
+  char self[PATH_MAX];
+  char shim[PATH_MAX];
+};
+
+static int say(int code, const char *fmt, const char *arg) {
+  fprintf(stderr, "svidwrap: ");
+  fprintf(stderr, fmt, arg);
+  fputc('\n', stderr);
+  return code;
+}
+
+/* A plain path becomes unix:///..., so that $SPIFFE_ENDPOINT_SOCKET holds what the standard wants: what a URI
+ * gives a meaning to is escaped. */
+static void path_to_uri(const char *cwd, const char *path, char *uri, size_t size) {
+  const char *parts[] = {cwd, *cwd ? "/" : "", path};
+  size_t at = (size_t)snprintf(uri, size, "unix://");
+  for (size_t i = 0; i < 3; i++)
+    for (const char *s = parts[i]; *s && at + 4 < size; s++)
+      at += (size_t)snprintf(uri + at, size - at, strchr("%?#", *s) ? "%%%02x" : "%c", *s);
+}
+
+static int set_agent(const char *agent) {
+  char cwd[PATH_MAX] = "", text[2 * PATH_MAX];
+  if (strncmp(agent, "unix:", 5) == 0 || strncmp(agent, "tcp:", 4) == 0)
+    snprintf(text, sizeof text, "%s", agent);
+  else if (agent[0] != '/' && !getcwd(cwd, sizeof cwd))
+    return say(EX_OSERR, "the working directory: %s", strerror(errno));
+  else
+    path_to_uri(cwd, agent, text, sizeof text);
+  if (setenv("SPIFFE_ENDPOINT_SOCKET", text, 1) != 0)
+    return say(EX_OSERR, "%s", strerror(errno));
+  return EX_OK;
+}
+
+static int parse(int argc, char **argv, struct run *r) {
+  static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                          {"agent", required_argument, NULL, 'a'},
+                                          {"wait", required_argument, NULL, 'w'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+  int c;
+  while ((c = getopt_long(argc, argv, "+c:a:w:h", options, NULL)) != -1) {
+    switch (c) {
+    case 'c':
+      r->config = optarg;
+      break;
+    case 'a':
+      r->agent = optarg;
+      break;
+    case 'w':
+      if (policy_duration(optarg, &r->wait_ms) != 0 || r->wait_ms > WAIT_MAX_MS)
+        return say(EX_USAGE, "--wait %s: expected a duration such as 30s or 500ms, one hour at most", optarg);
+      break;
+    case 'h':
+      fputs(usage, stdout);
+      exit(EX_OK);
+    default:
+      fputs(usage, stderr);
+      return EX_USAGE;
+    }
+  }
+  r->program = argv + optind;
+  if (!r->program[0]) {
+    fputs(usage, stderr);
+    return EX_USAGE;
+  }
+  return EX_OK;
+}
+
+/* Where the agent is, and that --agent is not overruled by the file without anybody noticing. */
+static int check_agent(const struct run *r, const struct policy *p) {
+  char why[512];
+  struct sockaddr_storage addr;
+  unsigned len;
+  const char *socket = policy_settings(p)->workload_socket, *env = getenv("SPIFFE_ENDPOINT_SOCKET");
+  if (!socket) {
+    fprintf(stderr, "%s: no SPIFFE agent is named: set workload_api.socket, SPIFFE_ENDPOINT_SOCKET or --agent\n",
+            r->config_path);
+    return EX_CONFIG;
+  }
+  if (r->agent && env && strcmp(socket, env) != 0) {
+    fprintf(stderr, "%s: workload_api.socket (%s) is not what --agent says (%s); leave one of them out\n",
+            r->config_path, socket, env);
+    return EX_CONFIG;
+  }
+  if (workload_endpoint_parse(socket, &addr, &len, why, sizeof why) != 0) {
+    fprintf(stderr, "%s: the agent's address %s: %s\n", r->config_path, socket, why);
+    return EX_CONFIG;
+  }
+  return EX_OK;
+}
+
+static int check_config(struct run *r, bool *active, bool *io_uring_unsafe) {
+  struct policy *p = config_load(r->config, r->config_path);
+  if (!p)
+    return EX_CONFIG;
+  int rc = EX_OK;
+  *active = config_active_rules(p) > 0;
+  *io_uring_unsafe = policy_settings(p)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE;
+  if (policy_unavailable(p)) {
+    fprintf(stderr, "%s\n", policy_unavailable(p));
+    rc = EX_CONFIG;
+  } else if (*active) {
+    rc = check_agent(r, p);
+  } else {
+    fprintf(stderr, "svidwrap: warning: %s has no rule that is not off: nothing will be protected\n", r->config_path);
+  }
+  policy_unref(p);
+  return rc;
+}
+
+/* Beside the binary (a build tree), in ../lib/svidwrap (an installation), or under the prefix. */
+static int find_shim(struct run *r) {
+  char try[PATH_MAX + 64];
+  ssize_t n = readlink("/proc/self/exe", r->self, sizeof r->self - 1);
+  if (n <= 0)
+    return say(EX_OSFILE, "/proc/self/exe: %s", strerror(errno));
+  r->self[n] = '\0';
+  int dir = (int)(strrchr(r->self, '/') - r->self);
+  static const char *const tails[] = {"/libsvidwrap.so", "/../lib/svidwrap/libsvidwrap.so", NULL};
+  for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+    if (tails[i])
+      snprintf(try, sizeof try, "%.*s%s", dir, r->self, tails[i]);
+    else
+      snprintf(try, sizeof try, "%s", SVIDWRAP_PREFIX "/lib/svidwrap/libsvidwrap.so");
+    if (access(try, R_OK) != 0 || !realpath(try, r->shim))
+      continue;
+    if (strpbrk(r->shim, ": \t\n"))
+      return say(EX_OSFILE, "%s: LD_PRELOAD cannot hold a path with spaces or colons; install svidwrap elsewhere",
+                 r->shim);
+    return EX_OK;
+  }
+  return say(EX_OSFILE,
+             "libsvidwrap.so is neither beside %s nor in ../lib/svidwrap nor in " SVIDWRAP_PREFIX
+             "/lib/svidwrap; install it there",
+             r->self);
+}
+
+/* Ours first; what else is there stays, in its order, but another copy of ours. */
+static int set_preload(const char *shim) {
+  const char *old = getenv("LD_PRELOAD");
+  size_t size = strlen(shim) + (old ? strlen(old) : 0) + 2;
+  char *value = malloc(size);
+  if (!value)
+    return say(EX_OSERR, "%s", strerror(errno));
+  strcpy(value, shim);
+  for (const char *s = old; s && *(s += strspn(s, ": "));) {
+    size_t len = strcspn(s, ": ");
+    bool ours = len >= 14 && memcmp(s + len - 14, "libsvidwrap.so", 14) == 0 && (len == 14 || s[len - 15] == '/');
+    if (!ours) {
+      strcat(value, ":");
+      strncat(value, s, len);
+    }
+    s += len;
+  }
+  int rc = setenv("LD_PRELOAD", value, 1);
+  free(value);
+  return rc == 0 ? EX_OK : say(EX_OSERR, "%s", strerror(errno));
+}
+
+static int set_environment(const struct run *r, bool active, bool io_uring_unsafe) {
+  char wait[16];
+  int rc = setenv("SVIDWRAP_CONFIG", r->config_path, 1) | setenv("SVIDWRAP_BIN", r->self, 1);
+  snprintf(wait, sizeof wait, "%u", r->wait_ms);
+  rc |= active && r->wait_ms ? setenv("SVIDWRAP_WAIT_MS", wait, 1) : unsetenv("SVIDWRAP_WAIT_MS");
+  rc |= io_uring_unsafe ? setenv("SVIDWRAP_IO_URING", "allow-unsafe", 1) : unsetenv("SVIDWRAP_IO_URING");
+  return rc == 0 ? EX_OK : say(EX_OSERR, "%s", strerror(errno));
+}
+
+/* io_uring would pass every hook in plaintext: without the guard the program does not start. */
+static int set_guard(bool active, bool io_uring_unsafe) {
+  char why[256];
+  if (!active || io_uring_unsafe || guard_install(true, why, sizeof why) == 0)
+    return EX_OK;
+  return say(EX_OSERR,
+             "io_uring cannot be put out of the program's reach (%s); if the program does not use it, say so "
+             "with io_uring: allow-unsafe in the configuration",
+             why);
+}
+
+int cli_run(int argc, char **argv) {
+  static struct run r = {.wait_ms = WAIT_DEFAULT_MS};
+  char why[PROGRAM_WHY_MAX];
+  bool active = false, io_uring_unsafe = false;
+  const char *path_env = getenv("PATH");
+  int rc = parse(argc, argv, &r);
+  if (rc == EX_OK && r.agent)
+    rc = set_agent(r.agent);
+  if (rc == EX_OK)
+    rc = check_config(&r, &active, &io_uring_unsafe);
+  if (rc != EX_OK)
+    return rc;
+  rc = program_find(r.program[0], path_env, r.program_path, why, sizeof why);
+  if (rc == 0)
+    rc = program_check(r.program_path, path_env, why, sizeof why);
+  if (rc != 0)
+    return say(rc, "%s", why);
+  rc = find_shim(&r);
+  if (rc == EX_OK)
+    rc = set_preload(r.shim);
+  if (rc == EX_OK)
+    rc = set_environment(&r, active, io_uring_unsafe);
+  if (rc == EX_OK)
+    rc = set_guard(active, io_uring_unsafe);
+  if (rc != EX_OK)
+    return rc;
+  execv(r.program_path, r.program);
+  int code = errno == ENOENT ? 127 : 126;
+  fprintf(stderr, "svidwrap: %s: %s\n", r.program_path, strerror(errno));
+  return code;
+}
