@@ -13,10 +13,20 @@
 
 #include <sys/epoll.h>
 
+/* Socks of this process that are PENDING. 0: no wait hook has anything to do. */
+extern _Atomic uint32_t pending_count;
+
+/* Per-number flag (beside FDF_*): connected, but no connect() has said so yet. As with TCP the next one
+ * answers 0, and those after it EISCONN. */
+#define FDF_CONNECT0 0x40
+
+/* The whole of connect(): decides by the rules. Result and errno as connect(). */
+int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len);
+
 /* connect() on fd to a managed address. Result and errno as connect(). The one real connect() of a
  * managed socket is in here (pending_real_connect), so that it can move to the daemon one day. */
 int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule);
-/* A further connect() on a number whose sock is PENDING or FAILED. */
+/* A further connect() on a number whose sock is PENDING, FAILED or CONN. */
 int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, socklen_t len);
 
 /* Looks whether the answer is there (never blocks) and if so makes the sock a CONN or FAILED. Returns the
@@ -26,11 +36,27 @@ enum sock_kind pending_settle(struct sock *s, int fd);
 /* Answers for a sock that is PENDING or FAILED, as TCP in SYN_SENT or after a failed connect. */
 int pending_getpeername(struct sock *s, int fd, struct sockaddr *sa, socklen_t *len);
 int pending_so_error(struct sock *s, int fd, int *error); /* SO_ERROR: reports once */
-ssize_t pending_io(struct sock *s, int fd, bool write, int flags); /* read/write: EAGAIN, ENOTCONN, EPIPE; blocks where TCP would; 0 with kind CONN: try again */
+ssize_t
+pending_io(struct sock *s, int fd, bool write,
+           int flags); /* read/write: EAGAIN, ENOTCONN, EPIPE; blocks where TCP would; 0 with kind CONN: try again */
 int pending_shutdown(struct sock *s, int fd, int how);
 
-/* Last close in this process (the answer is not waited for: the daemon sees the reply socket close). */
+/* sendto() or sendmsg() with MSG_FASTOPEN and an address: 1: connected, write the data without the flag and
+ * without the address; 0: not managed, make the real call; -1 and errno. */
+int pending_fastopen(int fd, const struct sockaddr *sa, socklen_t len);
+/* setsockopt() calls that are answered 0 and not made: TCP_FASTOPEN_CONNECT. */
+bool pending_swallow_sockopt(int level, int opt);
+
+/* Last close in this process (the answer is not waited for: the daemon sees the reply socket close). fd is
+ * the number that is about to be closed: an answer that came unnoticed is then closed as a connection is. */
+void pending_close_fd(struct sock *s, int fd);
 void pending_close(struct sock *s);
+
+/* Around fork(): prepare takes this module's locks and adds the child's share to every pending connect;
+ * exactly one of the others follows. pending_after_fork(s) remains for a fork that was not prepared. */
+void pending_fork_prepare(void);
+void pending_fork_parent(bool failed);
+void pending_fork_child(void);
 void pending_after_fork(struct sock *s);
 
 /* epoll registrations of TCP sockets, so that connect() and listen() know where their number is watched

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * epollreg_int.h - one registration of a number in an epoll set.
+ */
+#ifndef SHIM_EPOLLREG_INT_H
+#define SHIM_EPOLLREG_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REG_MAX 16384u
+#define BUCKETS 1024u
+#define EPFDS   64
+
+enum reg_state {
+  REG_FREE = 0,
+  REG_KERNEL,   /* the number's file is in the set, as the program put it there */
+  REG_PENDING,  /* the reply socket is in the set in its place (one record of a set holds it) */
+  REG_DISARMED, /* as PENDING, but a one-shot that had fired: nothing is watched until the program arms it */
+  REG_MUTED,    /* such a one-shot, back in the set: what it reports is swallowed */
+};
+
+struct pending;
+
+struct reg {
+  int epfd, fd;
+  uint32_t events;
+  uint8_t state;
+  bool holds;        /* its tag is what the reply socket reports */
+  bool away;         /* between epollreg_detach() and epollreg_rearm() */
+  int reply;         /* the number under which it is in the set, while it holds */
+  uint64_t data;     /* the program's */
+  struct pending *p; /* PENDING, DISARMED */
+  uint32_t next, pnext;
+};
+
+extern struct reg epollreg_regs[REG_MAX];
+
+/* Has a one-shot registration fired? Read from /proc/self/fdinfo, the only place that tells. */
+bool epollreg_disarmed(int epfd, int fd);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * epoll.c - the epoll family.
+ *
+ * epoll_wait() looks for tags after the kernel's answer even when nothing was pending before: another
+ * thread's connect() may have begun and ended meanwhile.
+ */
+#include "../libc.h"
+#include "../wait.h"
+
+#include <errno.h>
+#include <time.h>
+
+static int created(int fd) {
+  if (fd >= 0) {
+    fdtab_fresh(fd);
+    if (fd < FDTAB_MAX)
+      atomic_store_explicit(&fdtab_flags[fd], FDF_EPOLL, memory_order_relaxed);
+  }
+  return fd;
+}
+
+HOOK int epoll_create(int size) { return created(libc_real()->epoll_create(size)); }
+HOOK int epoll_create1(int flags) { return created(libc_real()->epoll_create1(flags)); }
+
+HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev) { return epollreg_hook(epfd, op, fd, ev); }
+
+/* n events came from the kernel while nothing seemed to be pending. */
+static int judged(int epfd, struct epoll_event *events, int n, int max, const struct wait_clock *clock,
+                  const sigset_t *mask) {
+  bool useful, tagged = false;
+  for (int i = 0; i < n; i++)
+    tagged |= epollreg_is_tag(events[i].data.u64);
+  if (!tagged)
+    return n;
+  n = wait_epoll_strip(events, n, &useful);
+  return n > 0 ? n : wait_epoll(epfd, events, max, clock, mask);
+}
+
+/* Only a wait that lasts needs to know when it began. */
+static struct wait_clock clock_of(int timeout) {
+  struct timespec t = {.tv_sec = timeout / 1000, .tv_nsec = (timeout % 1000) * 1000000L};
+  return timeout == 0 ? (struct wait_clock){0} : wait_clock_start(timeout < 0 ? NULL : &t);
+}
+
+HOOK int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout) {
+  struct wait_clock clock = clock_of(timeout);
+  if (!wait_idle())
+    return wait_epoll(epfd, events, max, &clock, NULL);
+  return judged(epfd, events, libc_real()->epoll_wait(epfd, events, max, timeout), max, &clock, NULL);
+}
+
+HOOK int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask) {
+  struct wait_clock clock = clock_of(timeout);
+  if (!wait_idle())
+    return wait_epoll(epfd, events, max, &clock, mask);
+  return judged(epfd, events, libc_real()->epoll_pwait(epfd, events, max, timeout, mask), max, &clock, mask);
+}
+
+HOOK int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struct timespec *timeout,
+                      const sigset_t *mask) {
+  if (!libc_real()->epoll_pwait2) {
+    errno = ENOSYS;
+    return -1;
+  }
+  bool odd = timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L);
+  struct wait_clock clock = wait_clock_start(odd ? NULL : timeout);
+  if (!wait_idle() && !odd)
+    return wait_epoll(epfd, events, max, &clock, mask);
+  return judged(epfd, events, libc_real()->epoll_pwait2(epfd, events, max, timeout, mask), max, &clock, mask);
+}

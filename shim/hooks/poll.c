@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * poll.c - poll() and ppoll(), and their fortified twins.
+ */
+#include "../libc.h"
+#include "../wait.h"
+
+#include <stdlib.h>
+
+HOOK int poll(struct pollfd *fds, nfds_t n, int timeout) {
+  if (wait_idle())
+    return libc_real()->poll(fds, n, timeout);
+  struct timespec t = {.tv_sec = timeout / 1000, .tv_nsec = (timeout % 1000) * 1000000L};
+  return wait_poll(fds, n, timeout < 0 ? NULL : &t, NULL);
+}
+
+HOOK int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask) {
+  return wait_idle() ? libc_real()->ppoll(fds, n, timeout, mask) : wait_poll(fds, n, timeout, mask);
+}
+
+/* What the compiler calls instead where it knows the array's size (_FORTIFY_SOURCE). */
+int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size);
+extern void __chk_fail(void) __attribute__((noreturn));
+
+HOOK int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size) {
+  if (size / sizeof *fds < n)
+    __chk_fail();
+  return poll(fds, n, timeout);
+}
+
+HOOK int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+                     size_t size) {
+  if (size / sizeof *fds < n)
+    __chk_fail();
+  return ppoll(fds, n, timeout, mask);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * select.c - select() and pselect().
+ */
+#include "../libc.h"
+#include "../wait.h"
+
+#include <errno.h>
+
+HOOK int select(int nfds, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
+                struct timeval *restrict timeout) {
+  if (wait_idle())
+    return libc_real()->select(nfds, r, w, e, timeout);
+  if (!timeout)
+    return wait_select(nfds, r, w, e, NULL, NULL, NULL);
+  if (timeout->tv_sec < 0 || timeout->tv_usec < 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  /* The kernel normalises microseconds, and leaves in *timeout what is left, whatever the result. */
+  struct timespec left,
+      t = {.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000, .tv_nsec = (timeout->tv_usec % 1000000) * 1000};
+  int rc = wait_select(nfds, r, w, e, &t, NULL, &left);
+  timeout->tv_sec = left.tv_sec;
+  timeout->tv_usec = left.tv_nsec / 1000;
+  return rc;
+}
+
+HOOK int pselect(int nfds, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
+                 const struct timespec *restrict timeout, const sigset_t *restrict mask) {
+  return wait_idle() ? libc_real()->pselect(nfds, r, w, e, timeout, mask)
+                     : wait_select(nfds, r, w, e, timeout, mask, NULL);
+}
