@@ -10,6 +10,8 @@ PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 VERSION := 0.1.0
 SAN     ?=
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
 ARCHIVES ?= $(shell $(CC) -print-file-name=libcrypto.a | xargs dirname)
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Werror
@@ -55,28 +57,34 @@ help:
 .PHONY: help
 
 $(BUILD)/libsvidwrap.so: $(SHIM_OBJ)
-	$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,--exclude-libs,ALL \
+	@echo "  CC $@"
+	$(Q)$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,--exclude-libs,ALL \
 	  -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-soname,libsvidwrap.so -static-libgcc $(ARCHIVES)/libcrypto.a
 
 $(BUILD)/svidwrap: $(BIN_OBJ)
-	$(CC) -pie -o $@ $(BIN_OBJ) $(LDFLAGS_ALL) -Wl,--gc-sections $(BIN_LIBS)
+	@echo "  CC $@"
+	$(Q)$(CC) -pie -o $@ $(BIN_OBJ) $(LDFLAGS_ALL) -Wl,--gc-sections $(BIN_LIBS)
 
 # The hooks define read() and its kind themselves: glibc's fortified inline versions must stay out.
 $(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE
 $(BUILD)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(FORTIFY) -DSHIM -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections -c -o $@ $<
+	@echo "  CC $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(FORTIFY) -DSHIM -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(FORTIFY) -fPIE -ffunction-sections -c -o $@ $<
+	@echo "  CC $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(FORTIFY) -fPIE -ffunction-sections -c -o $@ $<
 
 $(BUILD)/gen/workload.pb-c.c $(BUILD)/gen/workload.pb-c.h &: agentclient/workload/workload.proto
 	@mkdir -p $(BUILD)/gen
-	protoc-c --c_out=$(BUILD)/gen -Iagentclient/workload $<
+	@echo "  PB $@"
+	$(Q)protoc-c --c_out=$(BUILD)/gen -Iagentclient/workload $<
 $(BUILD)/obj/gen/workload.pb-c.o: $(BUILD)/gen/workload.pb-c.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -g $(HARDEN) $(SANFLAGS) -I$(BUILD)/gen -fPIE -c -o $@ $<
+	@echo "  CC $@"
+	$(Q)$(CC) -std=gnu11 -O2 -g $(HARDEN) $(SANFLAGS) -I$(BUILD)/gen -fPIE -c -o $@ $<
 
 # ---- unit tests and fuzzers: tests/unit/NAME.mk sets NAME_SRCS (project sources) and NAME_LIBS ------
 -include $(wildcard tests/unit/*.mk) $(wildcard tests/fuzz/*.mk)
@@ -86,7 +94,8 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/unit/%)
 define unit_rule
 $(BUILD)/unit/$(1): $(BUILD)/obj/tests/unit/$(1).o $$(patsubst %.c,$(BUILD)/obj/%.o,$$($(1)_SRCS)) $$(addprefix $(BUILD)/obj/gen/,$$($(1)_GEN))
 	@mkdir -p $$(@D)
-	$$(CC) -o $$@ $$^ $$(LDFLAGS_ALL) -lcmocka $$($(1)_LIBS)
+	@echo "  CC $$@"
+	$$(Q)$$(CC) -o $$@ $$^ $$(LDFLAGS_ALL) -lcmocka $$($(1)_LIBS)
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 
@@ -102,13 +111,16 @@ FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address
                -Iinclude -I. -Ishim -I$(BUILD)/gen -DSVIDWRAP_VERSION='"$(VERSION)"' -DSVIDWRAP_PREFIX='"$(PREFIX)"' -DFUZZING
 $(BUILD)-fuzz/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_EXTRA) -c -o $@ $<
+	@echo "  CC $@"
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_EXTRA) -c -o $@ $<
 $(BUILD)-fuzz/obj/gen/%.o: $(BUILD)/gen/%.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CFLAGS) -c -o $@ $<
+	@echo "  CC $@"
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) -c -o $@ $<
 define fuzz_rule
 $(BUILD)-fuzz/$(1): $(BUILD)-fuzz/obj/tests/fuzz/$(1).o $$(patsubst %.c,$(BUILD)-fuzz/obj/%.o,$$($(1)_SRCS)) $$(addprefix $(BUILD)-fuzz/obj/gen/,$$($(1)_GEN))
-	$$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $$@ $$^ $$($(1)_LIBS)
+	@echo "  CC $$@"
+	$$(Q)$$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $$@ $$^ $$($(1)_LIBS)
 endef
 $(foreach t,$(FUZZERS),$(eval $(call fuzz_rule,$(t))))
 

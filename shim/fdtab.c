@@ -140,7 +140,7 @@ static void last_close(struct sock *s, int fd) {
   switch (atomic_load(&s->kind)) {
   case SOCK_CONN: conn_close(&s->conn, fd); break;
   case SOCK_PENDING:
-  case SOCK_FAILED: pending_close(s); break;
+  case SOCK_FAILED: pending_close_fd(s, fd); break;
   case SOCK_LISTENER: listener_closing(s->listener); break;
   default: break;
   }
@@ -325,9 +325,7 @@ static void child_one(struct sock *s, void *arg) {
   lock_reset(&s->lock);
   switch (atomic_load(&s->kind)) {
   case SOCK_CONN: conn_after_fork(&s->conn); break;
-  case SOCK_PENDING:
-  case SOCK_FAILED: pending_after_fork(s); break;
-  default: break;
+  default: break; /* pending connects: pending_fork_child() */
   }
 }
 

@@ -23,6 +23,7 @@ static lock_signals fork_signals; /* only between the handlers, where the pool i
 
 void image_before_fork(void) {
   lock_signals saved;
+  pending_fork_prepare();
   fdtab_before_fork(&saved);
   fork_signals = saved;
 }
@@ -30,6 +31,8 @@ void image_before_fork(void) {
 void image_after_fork_parent(void) {
   lock_signals saved = fork_signals;
   fdtab_after_fork_parent(&saved);
+  /* The handlers are not told of a failure; a share too many only costs a close_notify. */
+  pending_fork_parent(false);
 }
 
 void image_after_fork_child(void) {
@@ -38,6 +41,7 @@ void image_after_fork_child(void) {
   listener_after_fork();
   spare_after_fork();
   fdtab_after_fork_child(&saved);
+  pending_fork_child();
 }
 
 static void unhold(struct sock *s, void *arg) {
