@@ -158,4 +158,4 @@ clean:
 	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
 .PHONY: clean
 
--include $(SHIM_OBJ:.o=.d) $(BIN_OBJ:.o=.d)
+-include $(shell find $(BUILD) $(BUILD)-fuzz -name "*.d" 2>/dev/null)
