@@ -7,13 +7,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct daemon_options {
-  const char *config; /* --config: for the daemon's own log settings; NULL: $SVIDWRAP_CONFIG or the default path, if readable */
+  const char *config; /* --config: for the daemon's own log settings; NULL: $SVIDWRAP_CONFIG or the default path, if
+                         readable */
   bool foreground;    /* stay in the foreground, log to stderr */
-  bool worker;        /* internal: be the worker, started by the supervisor */
+  bool worker;        /* internal: be the worker, started by the supervisor (or by systemd, which supervises) */
   bool container;     /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
-  int64_t linger_ms;  /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
+  int64_t
+      linger_ms;   /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
+  int leash_fd;    /* internal: the socketpair between supervisor and worker; 0: none */
+  pid_t supervise; /* internal: be the supervisor of this worker, which lost its own; 0: no */
 };
 
 /* Supervisor (or worker); returns a sysexits code. Exits 0 at once when another daemon of this uid and

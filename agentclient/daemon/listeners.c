@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listeners.c - one listener: who speaks for it, what becomes of its peers, when it is closed. The messages about
+ * listeners are in registry.c.
+ */
+#include "listeners.h"
+#include "clock.h"
+#include "procunix.h"
+#include "registry.h"
+#include "report.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POLL_MS     1
+#define POLL_MAX_MS 1000
+
+/* The session with an identity that the listener's rule can use: the oldest, so that who registered it speaks
+ * while it can. */
+static struct attach *speaker(struct listener *l, const struct identity_svid **svid, char *why, size_t why_len) {
+  struct attach *a;
+  TAILQ_FOREACH(a, &l->attached, of_listener) {
+    if (a->session && a->rule != ATTACH_NO_RULE)
+      *svid = session_svid(a->session, a->rule, why, why_len);
+    if (*svid)
+      return a;
+  }
+  return NULL;
+}
+
+/* Somebody of whom an answer may still come. */
+static struct session *hopeful(struct listener *l) {
+  struct attach *a;
+  TAILQ_FOREACH(a, &l->attached, of_listener)
+  if (a->session && a->rule != ATTACH_NO_RULE) {
+    enum source_state state = source_state(a->session->source);
+    if (state == SOURCE_WAITING || state == SOURCE_IDLE)
+      return a->session;
+  }
+  return NULL;
+}
+
+static uint32_t first_rule(struct listener *l) {
+  struct attach *a;
+  TAILQ_FOREACH(a, &l->attached, of_listener)
+  if (a->session && a->rule != ATTACH_NO_RULE)
+    return a->rule;
+  return ATTACH_NO_RULE;
+}
+
+/* The session whose policy a connection's rule is of. */
+static struct session *session_of_rule(struct listener *l, uint32_t rule) {
+  struct attach *a;
+  TAILQ_FOREACH(a, &l->attached, of_listener)
+  if (a->session && a->rule == rule)
+    return a->session;
+  return NULL;
+}
+
+static void wait_for_identity(struct listener *l, struct session *s) {
+  if (l->waiting)
+    return;
+  l->waiting = true;
+  struct timeval tv = clock_timeval(policy_settings(s->config->policy)->identity_wait_ms);
+  evtimer_add(&l->late, &tv);
+}
+
+static enum serve_ready listener_credentials(void *arg, struct serve_credentials *out) {
+  struct listener *l = arg;
+  const struct identity_svid *svid = NULL;
+  snprintf(out->reason, sizeof out->reason, "no identity");
+  struct attach *a = speaker(l, &svid, out->reason, sizeof out->reason);
+  if (a) {
+    out->identity = source_identity(a->session->source);
+    out->svid = svid;
+    out->policy = a->session->config->policy;
+    out->rule = a->rule;
+    out->timeout_ms = policy_settings(out->policy)->handshake_timeout_ms;
+    return SERVE_GO;
+  }
+  out->rule = first_rule(l);
+  if (out->rule == ATTACH_NO_RULE)
+    return SERVE_WAIT; /* between two images, or held by processes that have yet to say who they are */
+  struct session *s = hopeful(l);
+  if (s && !l->waited) {
+    wait_for_identity(l, s);
+    return SERVE_WAIT;
+  }
+  return SERVE_REFUSE;
+}
+
+static void listener_late(evutil_socket_t fd, short what, void *arg) {
+  (void)fd;
+  (void)what;
+  struct listener *l = arg;
+  l->waiting = false;
+  l->waited = true;
+  serve_kick(l->serve);
+}
+
+static void listener_report(struct listener *l, const struct serve_conn *c) {
+  struct report_connection r = {.session = session_of_rule(l, c->rule),
+                                .inbound = true,
+                                .rule = c->rule,
+                                .local = (const struct sockaddr *)&c->local,
+                                .remote = (const struct sockaddr *)&c->remote,
+                                .result = &c->result};
+  if (c->result.outcome == HANDSHAKE_OK)
+    l->worker->inbound_allowed++;
+  else
+    l->worker->inbound_denied++;
+  report_connection(&r);
+}
+
+static void listener_refused(void *arg, const struct serve_conn *c) { listener_report(arg, c); }
+
+static uint32_t truncation_of(struct listener *l, uint32_t rule) {
+  struct session *s = session_of_rule(l, rule);
+  const struct policy_rule *r = s ? policy_rule_at(s->config->policy, rule) : NULL;
+  return r ? r->flags & ARENA_TRUNCATION_EOF : 0;
+}
+
+static void listener_deliver(void *arg, struct serve_conn *c) {
+  struct listener *l = arg;
+  struct slots_fill fill = {.role = ARENA_SERVER,
+                            .flags = truncation_of(l, c->rule),
+                            .rule = c->rule,
+                            .peer = c->remote,
+                            .peer_len = (uint32_t)c->remote_len};
+  struct slots_ticket t;
+  if (slots_fill(l->slots, &fill, &c->result, &t) != 0) {
+    c->result.outcome = HANDSHAKE_INTERNAL;
+    snprintf(c->result.reason, sizeof c->result.reason, "no slot: %s", strerror(errno));
+    listener_report(l, c);
+    serve_conn_free(c);
+    serve_taken(l->serve);
+    return;
+  }
+  listener_report(l, c);
+  standin_offer(l->standin, c, l->slots, t);
+}
+
+static void listener_taken(void *arg) {
+  struct listener *l = arg;
+  serve_taken(l->serve);
+}
+
+static void listener_gone(void *arg, bool stolen) {
+  struct listener *l = arg;
+  if (stolen)
+    log_error(l->worker->log, "stand-in %s is held by another user: its listener is closed", l->name);
+  if (stolen || !procunix_listening(l->name))
+    listener_close(l);
+}
+
+void listener_detach(struct attach *a) {
+  TAILQ_REMOVE(&a->listener->attached, a, of_listener);
+  if (a->session)
+    LIST_REMOVE(a, of_session);
+  if (a->life) {
+    a->life->hangup = NULL;
+    ctl_close(a->life);
+  }
+  free(a);
+}
+
+void listener_close(struct listener *l) {
+  struct worker *w = l->worker;
+  log_debug(w->log, "listener %s closes", l->name);
+  LIST_REMOVE(l, link);
+  event_del(&l->poll);
+  event_del(&l->late);
+  serve_close(l->serve); /* first of all: the port is to be free when anybody hears of this */
+  standin_free(l->standin);
+  while (!TAILQ_EMPTY(&l->attached))
+    listener_detach(TAILQ_FIRST(&l->attached));
+  slots_unref(l->slots);
+  free(l);
+  worker_look_idle(w);
+}
+
+bool listener_check(struct listener *l) {
+  int listening = 1;
+  socklen_t len = sizeof listening;
+  getsockopt(serve_fd(l->serve), SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
+  /* A program may shut its listener down and hold on to both sockets; after listen() it registers anew. */
+  if (!listening || !procunix_listening(l->name)) {
+    listener_close(l);
+    return true;
+  }
+  if (TAILQ_EMPTY(&l->attached) && !evtimer_pending(&l->poll, NULL)) {
+    struct timeval tv = clock_timeval(l->poll_ms = POLL_MS);
+    evtimer_add(&l->poll, &tv);
+  }
+  return false;
+}
+
+/* Nobody we know of holds it: an exec is under way, another process has it, or it is being closed. */
+static void listener_poll(evutil_socket_t fd, short what, void *arg) {
+  (void)fd;
+  (void)what;
+  struct listener *l = arg;
+  if (!TAILQ_EMPTY(&l->attached))
+    return;
+  if (!procunix_listening(l->name)) {
+    listener_close(l);
+    return;
+  }
+  l->poll_ms = l->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : l->poll_ms * 2;
+  struct timeval tv = clock_timeval(l->poll_ms);
+  evtimer_add(&l->poll, &tv);
+}
+
+struct listener *listener_new(struct worker *w, struct session *s, const char *name, int fd, int backlog) {
+  static const struct serve_ops serve_ops = {listener_credentials, listener_deliver, listener_refused};
+  static const struct standin_ops standin_ops = {listener_taken, listener_gone};
+  struct listener *l = calloc(1, sizeof *l);
+  if (!l)
+    return NULL;
+  l->worker = w;
+  memcpy(l->name, name, sizeof l->name);
+  l->uid = s->uid;
+  l->local_len = sizeof l->local;
+  socklen_t cookie_len = sizeof l->cookie;
+  TAILQ_INIT(&l->attached);
+  bool ok = getsockname(fd, (struct sockaddr *)&l->local, &l->local_len) == 0 &&
+            getsockopt(fd, SOL_SOCKET, SO_COOKIE, &l->cookie, &cookie_len) == 0;
+  /* A root-run daemon serves others: their peers must not end up in a process of root, unless it is their own (a
+   * worker that changed its uid after the master's listen()). */
+  bool root_may = w->uid != 0 || s->uid == 0 || procunix_held_by(name, s->pid);
+  if (ok)
+    l->standin = standin_new(w->base, name, s->uid, root_may, &standin_ops, l);
+  if (l->standin)
+    l->serve = serve_new(&w->shared, fd, backlog, &serve_ops, l);
+  if (!l->serve) {
+    standin_free(l->standin);
+    free(l);
+    return NULL;
+  }
+  l->slots = slots_ref(s->slots);
+  evtimer_assign(&l->poll, w->base, listener_poll, l);
+  evtimer_assign(&l->late, w->base, listener_late, l);
+  LIST_INSERT_HEAD(&w->listeners, l, link);
+  return l;
+}
+
+void listeners_session_ended(struct session *s) {
+  while (!LIST_EMPTY(&s->attached)) {
+    struct attach *a = LIST_FIRST(&s->attached);
+    LIST_REMOVE(a, of_session);
+    a->session = NULL;
+    serve_kick(a->listener->serve);
+  }
+}
+
+void listeners_identity_changed(struct session *s, bool denied) {
+  struct attach *a;
+  LIST_FOREACH(a, &s->attached, of_session) {
+    a->listener->waiting = a->listener->waited = false;
+    evtimer_del(&a->listener->late);
+    if (denied)
+      serve_drop_handshakes(a->listener->serve);
+    serve_kick(a->listener->serve);
+  }
+}
+
+bool listeners_ring_agent(struct session *s) {
+  struct attach *a;
+  LIST_FOREACH(a, &s->attached, of_session)
+  standin_ring(a->listener->standin, HANDOVER_AGENT);
+  return !LIST_EMPTY(&s->attached);
+}
+
+static bool speaks_for(const struct session *s, const struct listener *l) {
+  const struct attach *a;
+  LIST_FOREACH(a, &s->attached, of_session)
+  if (a->listener == l)
+    return true;
+  return false;
+}
+
+struct slots *listeners_arena(struct worker *w, uint64_t arena_id, const struct session *asker) {
+  struct listener *l;
+  LIST_FOREACH(l, &w->listeners, link)
+  if (slots_id(l->slots) == arena_id && (l->uid == asker->uid || speaks_for(asker, l)))
+    return l->slots;
+  struct session *s;
+  LIST_FOREACH(s, &w->sessions, link)
+  if (s->uid == asker->uid && slots_id(s->slots) == arena_id)
+    return s->slots;
+  return NULL;
+}

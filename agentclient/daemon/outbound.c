@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * outbound.c - one managed connect(): checks it against the policy, waits for an identity if one may still come,
+ * has the handshake made, and answers once. The program's TCP socket is closed here right after the answer.
+ */
+#include "outbound.h"
+#include "dial.h"
+#include "message.h"
+#include "report.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct outbound {
+  LIST_ENTRY(outbound) link;
+  struct worker *worker;
+  struct session *session; /* NULL: it ended */
+  struct ctl *ctl;         /* NULL: answered, or the program went away */
+  int fd;
+  struct wire_connect request;
+  struct session_wait wait;
+  bool waited;
+  struct dial *dial; /* under way */
+};
+
+static void outbound_free(struct outbound *o) {
+  session_wait_end(&o->wait);
+  if (o->session)
+    LIST_REMOVE(o, link);
+  close(o->fd);
+  free(o);
+}
+
+static void answer(struct ctl *c, enum wire_status status, int err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+static void answer(struct ctl *c, enum wire_status status, int err, const char *fmt, ...) {
+  struct wire_connected r = {.status = (int32_t)status, .err = err};
+  message_header(&r.hdr, WIRE_CONNECTED, sizeof r);
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(r.text, sizeof r.text, fmt, ap);
+  va_end(ap);
+  ctl_hold(c, NULL, NULL);
+  ctl_answer(c, &r, sizeof r, NULL, 0, false);
+}
+
+static void report(struct outbound *o, const struct handshake_result *result) {
+  struct sockaddr_storage local;
+  socklen_t len = sizeof local;
+  bool known = getsockname(o->fd, (struct sockaddr *)&local, &len) == 0;
+  struct report_connection r = {.session = o->session,
+                                .rule = o->request.rule,
+                                .local = known ? (struct sockaddr *)&local : NULL,
+                                .remote = (const struct sockaddr *)&o->request.dest,
+                                .result = result};
+  if (result->outcome == HANDSHAKE_OK)
+    o->worker->outbound_allowed++;
+  else
+    o->worker->outbound_denied++;
+  report_connection(&r);
+}
+
+static void refuse_for_want(struct outbound *o, const char *text) {
+  struct handshake_result result = {.outcome = HANDSHAKE_INTERNAL};
+  snprintf(result.reason, sizeof result.reason, "%.255s", text);
+  report(o, &result);
+  answer(o->ctl, WIRE_NO_IDENTITY, ECONNREFUSED, "%s", text);
+  outbound_free(o);
+}
+
+static void succeed(struct outbound *o, struct handshake_result *result) {
+  const struct policy_rule *rule = policy_rule_at(o->session->config->policy, o->request.rule);
+  struct slots_fill fill = {.role = ARENA_CLIENT,
+                            .flags = rule->flags & ARENA_TRUNCATION_EOF,
+                            .rule = o->request.rule,
+                            .peer = o->request.dest,
+                            .peer_len = o->request.dest_len};
+  socklen_t len = sizeof fill.peer;
+  struct sockaddr_storage peer;
+  if (getpeername(o->fd, (struct sockaddr *)&peer, &len) == 0) { /* as the kernel has it: 0.0.0.0 was given, say */
+    fill.peer = peer;
+    fill.peer_len = len;
+  }
+  struct slots_ticket t;
+  if (slots_fill(o->session->slots, &fill, result, &t) != 0) {
+    result->outcome = HANDSHAKE_INTERNAL;
+    snprintf(result->reason, sizeof result->reason, "no slot: %s", strerror(errno));
+    report(o, result);
+    answer(o->ctl, WIRE_BUSY, ENOBUFS, "%s", result->reason);
+    return;
+  }
+  report(o, result);
+  struct wire_connected r = {
+      .status = WIRE_OK, .arena_id = slots_id(o->session->slots), .slot = t.slot, .slot_use = t.use};
+  message_header(&r.hdr, WIRE_CONNECTED, sizeof r);
+  slots_delivered(o->session->slots, t);
+  o->session->dialed++;
+  ctl_hold(o->ctl, NULL, NULL); /* the program closes it when it has read the answer, perhaps more than once */
+  ctl_answer(o->ctl, &r, sizeof r, NULL, 0, true);
+}
+
+static void dialed(void *arg, int err, struct handshake_result *result) {
+  struct outbound *o = arg;
+  o->dial = NULL;
+  if (!o->ctl || !o->session) {
+    if (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) {
+      result->outcome = HANDSHAKE_CANCELLED;
+      snprintf(result->reason, sizeof result->reason, "the program gave the connection up");
+    }
+    report(o, result);
+  } else if (err == 0) {
+    succeed(o, result);
+  } else if (result->outcome == HANDSHAKE_TCP_FAILED) {
+    answer(o->ctl, WIRE_TCP_FAILED, 0, "%s", result->reason); /* nobody decided anything: no audit line */
+  } else {
+    o->session->dial_failed++;
+    report(o, result);
+    answer(o->ctl, WIRE_REFUSED, err, "%s", result->reason);
+  }
+  outbound_free(o);
+}
+
+static void start(struct outbound *o, const struct identity_svid *svid) {
+  struct session *s = o->session;
+  uint32_t timeout =
+      o->request.wait_ms ? o->request.wait_ms : policy_settings(s->config->policy)->handshake_timeout_ms;
+  struct dial_request r = {.fd = o->fd,
+                           .connecting = o->request.flags & WIRE_CONNECT_IN_PROGRESS,
+                           .identity = source_identity(s->source),
+                           .svid = svid,
+                           .policy = s->config->policy,
+                           .rule = o->request.rule,
+                           .timeout_ms = timeout};
+  o->dial = dial_begin(o->worker->post, o->worker->pool, &r, dialed, o);
+  if (!o->dial) {
+    answer(o->ctl, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
+    outbound_free(o);
+  }
+}
+
+static void waited(struct session_wait *w, bool gone);
+
+/* Begins the handshake, or waits for what it needs, or answers why not. */
+static void attempt(struct outbound *o) {
+  struct session *s = o->session;
+  char why[WIRE_TEXT_MAX];
+  const struct identity_svid *svid = session_svid(s, o->request.rule, why, sizeof why);
+  enum source_state state = source_state(s->source);
+  /* An agent that went away is looked for while the SVID is still good, where no stand-in can be rung for it. */
+  bool lost = !source_connected(s->source) && s->config->endpoint[0] && (!svid || LIST_EMPTY(&s->attached));
+  if (lost && state != SOURCE_DENIED && session_ask_agent(s)) {
+    answer(o->ctl, WIRE_NEED_AGENT, 0, "%s", "");
+    outbound_free(o);
+  } else if (svid) {
+    start(o, svid);
+  } else if (state == SOURCE_WAITING && !o->waited) {
+    uint32_t ms = policy_settings(s->config->policy)->identity_wait_ms;
+    session_wait_begin(s, &o->wait, ms, waited);
+  } else {
+    if (state != SOURCE_SERVED)
+      session_no_identity(s, why, sizeof why);
+    refuse_for_want(o, why);
+  }
+}
+
+static void waited(struct session_wait *w, bool gone) {
+  struct outbound *o = POST_OWNER(w, struct outbound, wait);
+  o->waited = true;
+  if (!gone)
+    attempt(o); /* the end of a session finds it by itself */
+}
+
+static void hung_up(struct ctl *c, void *arg) {
+  (void)c;
+  struct outbound *o = arg;
+  o->ctl = NULL;
+  if (o->dial)
+    dial_cancel(o->dial); /* comes back through dialed() */
+  else
+    outbound_free(o);
+}
+
+void outbound_session_ended(struct session *s) {
+  while (!LIST_EMPTY(&s->outbounds)) {
+    struct outbound *o = LIST_FIRST(&s->outbounds);
+    LIST_REMOVE(o, link);
+    o->session = NULL;
+    struct ctl *c = o->ctl;
+    o->ctl = NULL;
+    if (c)
+      answer(c, WIRE_UNKNOWN_SESSION, ECONNABORTED, "the session has ended");
+    if (o->dial)
+      dial_cancel(o->dial);
+    else
+      outbound_free(o);
+  }
+}
+
+static bool is_tcp(int fd) {
+  int type = 0, protocol = 0;
+  socklen_t len = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
+    return false;
+  len = sizeof protocol;
+  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+}
+
+void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
+  struct wire_connect m;
+  memcpy(&m, msg, len < sizeof m ? len : sizeof m);
+  struct session *s = session_find(c->worker, &m.token, c->cred.uid);
+  if (!s) {
+    answer(c, WIRE_UNKNOWN_SESSION, ECONNABORTED, "no such session");
+    return;
+  }
+  struct rules_entry e;
+  if (!is_tcp(fds[0]) || config_match(s->config, RULES_CONNECT, (struct sockaddr *)&m.dest, m.dest_len, &e) != 1 ||
+      e.rule != m.rule || e.mode != RULES_ENFORCE) {
+    answer(c, WIRE_BAD_REQUEST, EACCES, "not a TCP socket to a destination that connect rule %u covers", m.rule);
+    return;
+  }
+  struct outbound *o = calloc(1, sizeof *o);
+  if (!o) {
+    answer(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
+    return;
+  }
+  o->worker = c->worker;
+  o->session = s;
+  o->ctl = c;
+  o->fd = fds[0];
+  fds[0] = -1;
+  o->request = m;
+  LIST_INSERT_HEAD(&s->outbounds, o, link);
+  ctl_hold(c, hung_up, o);
+  attempt(o);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * procunix.c - reads /proc/net/unix line by line. Writes nothing, keeps nothing open.
+ */
+#include "procunix.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ACCEPTS 0x10000u /* __SO_ACCEPTCON in the flags column */
+
+/* "ffff...: 00000002 00000000 00010000 0001 01 12345 @name": the name of a listening abstract socket of
+ * ours, or NULL. */
+static const char *listening_name(char *line, unsigned long *inode) {
+  unsigned flags;
+  int at = 0;
+  if (sscanf(line, "%*[^:]: %*x %*x %x %*x %*x %lu %n", &flags, inode, &at) != 2 || at == 0 || !(flags & ACCEPTS))
+    return NULL;
+  char *name = line + at;
+  name[strcspn(name, "\n")] = '\0';
+  if (name[0] != '@' || strncmp(name + 1, WIRE_STANDIN_PREFIX, sizeof WIRE_STANDIN_PREFIX - 1) != 0)
+    return NULL;
+  return name + 1;
+}
+
+struct search {
+  const char *name; /* NULL: all */
+  void (*fn)(const char *name, void *arg);
+  void *arg;
+  unsigned long inode;
+};
+
+/* 1: found, 0: not there, -1: cannot tell. */
+static int each_line(struct search *search) {
+  FILE *f = fopen("/proc/self/net/unix", "re");
+  if (!f)
+    return -1;
+  char *line = NULL;
+  size_t room = 0;
+  int found = 0;
+  while (!found && getline(&line, &room, f) > 0) {
+    unsigned long inode;
+    const char *name = listening_name(line, &inode);
+    if (name && !search->name) {
+      search->fn(name, search->arg);
+    } else if (name && strcmp(name, search->name) == 0) {
+      search->inode = inode;
+      found = 1;
+    }
+  }
+  if (!found && ferror(f))
+    found = -1;
+  free(line);
+  fclose(f);
+  return found;
+}
+
+bool procunix_listening(const char *name) {
+  struct search s = {.name = name};
+  return each_line(&s) != 0;
+}
+
+void procunix_each(void (*fn)(const char *name, void *arg), void *arg) {
+  struct search s = {.fn = fn, .arg = arg};
+  each_line(&s);
+}
+
+bool procunix_held_by(const char *name, pid_t pid) {
+  struct search s = {.name = name};
+  if (each_line(&s) != 1)
+    return false;
+  char path[64], want[64], have[64];
+  snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+  snprintf(want, sizeof want, "socket:[%lu]", s.inode);
+  DIR *dir = opendir(path);
+  if (!dir)
+    return false;
+  bool found = false;
+  for (struct dirent *e; !found && (e = readdir(dir));) {
+    ssize_t n = readlinkat(dirfd(dir), e->d_name, have, sizeof have - 1);
+    if (n > 0) {
+      have[n] = '\0';
+      found = strcmp(have, want) == 0;
+    }
+  }
+  closedir(dir);
+  return found;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * procunix.h - which stand-in listeners exist in this network namespace, from /proc/net/unix.
+ *
+ * Only listening sockets count: what a stand-in accepted bears its name too.
+ */
+#ifndef DAEMON_PROCUNIX_H
+#define DAEMON_PROCUNIX_H
+
+#include "svidwrap/wire.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Is a socket listening under this abstract name (without the leading NUL)? true also when /proc cannot be
+ * read: nothing is ever closed for want of knowledge. */
+bool procunix_listening(const char *name);
+
+/* Does this process hold that listening socket open? Looks into its /proc/PID/fd; false when it may not. */
+bool procunix_held_by(const char *name, pid_t pid);
+
+/* Calls fn for every listening stand-in, and for every daemon socket ("svidwrap/daemon/..."). */
+void procunix_each(void (*fn)(const char *name, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * registry.h - what registry.c (the messages about listeners) and listeners.c (the listeners) ask of each other.
+ */
+#ifndef DAEMON_REGISTRY_H
+#define DAEMON_REGISTRY_H
+
+#include "listeners.h"
+
+#define ATTACH_NO_RULE UINT32_MAX /* the session's policy has no rule that enforces here: it cannot speak */
+
+/* Takes fd over on success; NULL and errno otherwise. */
+struct listener *listener_new(struct worker *w, struct session *s, const char *name, int fd, int backlog);
+void listener_detach(struct attach *a);
+/* Closes the listener if its stand-in is gone; true: it was. Else watches it when nobody else does. */
+bool listener_check(struct listener *l);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ring.c - finds stand-ins in /proc/net/unix and sends each one message. Takes no connection and keeps none.
+ */
+#include "ring.h"
+#include "clock.h"
+#include "procunix.h"
+#include "standin.h"
+#include "wirecheck.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define AGAIN_MS  20
+#define TRIES_MAX 3000 /* a minute */
+
+struct bell {
+  TAILQ_ENTRY(bell) link;
+  char name[WIRE_NAME_LEN];
+};
+
+struct ring {
+  uid_t uid;
+  unsigned tries;
+  struct event timer;
+  TAILQ_HEAD(, bell) bells;
+};
+
+static void ring_all(evutil_socket_t fd, short what, void *arg) {
+  (void)fd;
+  (void)what;
+  struct ring *r = arg;
+  struct bell *b, *next;
+  for (b = TAILQ_FIRST(&r->bells); b; b = next) {
+    next = TAILQ_NEXT(b, link);
+    /* Its backlog is full: it will accept, and then there is room. Anything else: it is gone, or not ours. */
+    if (standin_ring_once(b->name, r->uid, false, HANDOVER_REGISTER) != 0 && errno == EAGAIN)
+      continue;
+    TAILQ_REMOVE(&r->bells, b, link);
+    free(b);
+  }
+  if (TAILQ_EMPTY(&r->bells) || ++r->tries > TRIES_MAX)
+    return;
+  struct timeval tv = clock_timeval(AGAIN_MS);
+  evtimer_add(&r->timer, &tv);
+}
+
+static void found(const char *name, void *arg) {
+  struct ring *r = arg;
+  char padded[WIRE_NAME_LEN] = "";
+  if (strlen(name) != WIRE_NAME_LEN - 1)
+    return;
+  memcpy(padded, name, WIRE_NAME_LEN - 1);
+  struct bell *b = wire_name_valid(padded) ? calloc(1, sizeof *b) : NULL;
+  if (!b)
+    return;
+  memcpy(b->name, padded, sizeof b->name);
+  TAILQ_INSERT_TAIL(&r->bells, b, link);
+}
+
+struct ring *ring_begin(struct event_base *base, uid_t uid) {
+  struct ring *r = calloc(1, sizeof *r);
+  if (!r)
+    return NULL;
+  r->uid = uid;
+  TAILQ_INIT(&r->bells);
+  evtimer_assign(&r->timer, base, ring_all, r);
+  procunix_each(found, r);
+  ring_all(-1, 0, r);
+  return r;
+}
+
+void ring_end(struct ring *r) {
+  if (!r)
+    return;
+  evtimer_del(&r->timer);
+  while (!TAILQ_EMPTY(&r->bells)) {
+    struct bell *b = TAILQ_FIRST(&r->bells);
+    TAILQ_REMOVE(&r->bells, b, link);
+    free(b);
+  }
+  free(r);
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.c - accepts TCP connections, has them authenticated, hands them on. Never blocks, never loses a
+ * connection for want of a resource: what cannot be taken yet stays in the kernel's backlog.
+ */
+#include "serve.h"
+#include "clock.h"
+#include "flight.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#define YOUNG_MS  1000 /* a handshake is young for this long; a good peer needs a few ms */
+#define EVICT_MS  2500 /* and may have to give way to others after this */
+#define YOUNG_MIN 64u
+#define BATCH     16 /* accepts in one go, so that one listener does not starve the rest */
+#define PAUSE_MS  50
+
+struct inbound {
+  TAILQ_ENTRY(inbound) link; /* oldest first */
+  struct serve *serve;
+  struct flight *flight;
+  int64_t begun_ms;
+  struct serve_conn *conn;
+  bool old; /* no longer counted as young */
+};
+
+struct serve {
+  unsigned refs; /* the owner, and every handshake */
+  const struct serve_shared *shared;
+  struct serve_ops ops;
+  void *arg;
+  int fd; /* -1: closed */
+  unsigned backlog, waiting, young, handshaking;
+  TAILQ_HEAD(, inbound) list;
+  struct event readable, timer;
+  struct serve_counts counts;
+};
+
+static void serve_pump(struct serve *s);
+
+void serve_conn_free(struct serve_conn *c) {
+  if (!c)
+    return;
+  if (c->fd >= 0)
+    close(c->fd);
+  OPENSSL_cleanse(c, sizeof *c);
+  free(c);
+}
+
+static void serve_unref(struct serve *s) {
+  if (--s->refs == 0)
+    free(s);
+}
+
+static unsigned somaxconn(void) {
+  unsigned n = 4096;
+  FILE *f = fopen("/proc/sys/net/core/somaxconn", "re");
+  if (f) {
+    if (fscanf(f, "%u", &n) != 1)
+      n = 4096;
+    fclose(f);
+  }
+  return n ? n : 1;
+}
+
+/* As the kernel reads it: negative is "as many as may be". */
+static unsigned clamp_backlog(int backlog) {
+  unsigned max = somaxconn();
+  if (backlog < 0 || (unsigned)backlog > max)
+    return max;
+  return backlog ? (unsigned)backlog : 1;
+}
+
+/* Moves the line between young and old. */
+static void age(struct serve *s) {
+  int64_t now = clock_ms();
+  struct inbound *i;
+  TAILQ_FOREACH(i, &s->list, link) {
+    if (now - i->begun_ms < YOUNG_MS)
+      break;
+    if (!i->old) {
+      i->old = true;
+      s->young--;
+    }
+  }
+}
+
+static void set_timer(struct serve *s, int64_t ms) {
+  struct timeval tv = clock_timeval(ms);
+  evtimer_add(&s->timer, &tv);
+}
+
+static bool may_accept(struct serve *s) {
+  if (s->waiting >= s->backlog)
+    return false; /* serve_taken() goes on */
+  age(s);
+  unsigned limit = s->backlog > YOUNG_MIN ? s->backlog : YOUNG_MIN;
+  if (s->waiting + s->young >= limit) {
+    set_timer(s, PAUSE_MS);
+    return false;
+  }
+  if (s->handshaking < SERVE_STALLED_MAX)
+    return true;
+  struct inbound *oldest = TAILQ_FIRST(&s->list);
+  if (oldest && clock_ms() - oldest->begun_ms >= EVICT_MS) {
+    s->counts.evicted++;
+    flight_cancel(oldest->flight); /* comes back through landed(), which pumps */
+  }
+  set_timer(s, PAUSE_MS);
+  return false;
+}
+
+static void inbound_drop(struct inbound *i) {
+  struct serve *s = i->serve;
+  TAILQ_REMOVE(&s->list, i, link);
+  s->handshaking--;
+  if (!i->old)
+    s->young--;
+  free(i);
+}
+
+static void landed(void *arg, struct handshake_result *result) {
+  struct inbound *i = arg;
+  struct serve *s = i->serve;
+  struct serve_conn *c = i->conn;
+  bool evicted = i->old && result->outcome == HANDSHAKE_CANCELLED;
+  inbound_drop(i);
+  c->result = *result;
+  if (s->fd < 0) {
+    serve_conn_free(c); /* the listener is gone, and with it who would hear of the peer */
+  } else if (result->outcome == HANDSHAKE_OK) {
+    s->counts.authenticated++;
+    s->waiting++;
+    s->ops.deliver(s->arg, c);
+  } else {
+    s->counts.refused++;
+    if (evicted)
+      snprintf(c->result.reason, sizeof c->result.reason, "handshake stalled, gave way to others");
+    s->ops.refused(s->arg, c);
+    parting_close(s->shared->parting, c->fd);
+    c->fd = -1;
+    serve_conn_free(c);
+  }
+  serve_pump(s);
+  serve_unref(s);
+}
+
+static void refuse(struct serve *s, struct serve_conn *c, enum handshake_outcome outcome, const char *why) {
+  s->counts.refused++;
+  c->result.outcome = outcome;
+  snprintf(c->result.reason, sizeof c->result.reason, "%s", why);
+  s->ops.refused(s->arg, c);
+  serve_conn_free(c);
+}
+
+static void begin(struct serve *s, struct serve_conn *c, const struct serve_credentials *cred) {
+  struct inbound *i = calloc(1, sizeof *i);
+  if (!i) {
+    refuse(s, c, HANDSHAKE_INTERNAL, "out of memory");
+    return;
+  }
+  i->serve = s;
+  i->begun_ms = clock_ms();
+  i->conn = c;
+  struct handshake_request r = {.fd = c->fd,
+                                .role = ARENA_SERVER,
+                                .identity = cred->identity,
+                                .svid = cred->svid,
+                                .policy = cred->policy,
+                                .rule = cred->rule,
+                                .timeout_ms = cred->timeout_ms};
+  i->flight = flight_begin(s->shared->post, s->shared->pool, &r, landed, i);
+  if (!i->flight) {
+    free(i);
+    refuse(s, c, HANDSHAKE_INTERNAL, "out of memory");
+    return;
+  }
+  s->refs++;
+  s->handshaking++;
+  s->young++;
+  TAILQ_INSERT_TAIL(&s->list, i, link);
+}
+
+/* One connection from the kernel. NULL: none now, or a pause is on. */
+static struct serve_conn *accept_one(struct serve *s) {
+  struct serve_conn *c = calloc(1, sizeof *c);
+  if (!c) {
+    set_timer(s, PAUSE_MS);
+    return NULL;
+  }
+  c->remote_len = sizeof c->remote;
+  c->fd = accept4(s->fd, (struct sockaddr *)&c->remote, &c->remote_len, SOCK_CLOEXEC);
+  if (c->fd < 0) {
+    int err = errno;
+    serve_conn_free(c);
+    if (err == ECONNABORTED || err == EINTR || err == EPROTO || err == EAGAIN)
+      event_add(&s->readable, NULL);
+    else if (err != EINVAL)   /* EINVAL: shut down by the program; listen() again kicks */
+      set_timer(s, PAUSE_MS); /* EMFILE, ENFILE, ENOBUFS, ENOMEM: they wait in the kernel */
+    return NULL;
+  }
+  c->local_len = sizeof c->local;
+  getsockname(c->fd, (struct sockaddr *)&c->local, &c->local_len);
+  /* Until the program has it, closing it resets the peer, as closing a listener does to its backlog. */
+  struct linger reset = {1, 0};
+  setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  return c;
+}
+
+static void serve_pump(struct serve *s) {
+  for (int n = 0; s->fd >= 0; n++) {
+    event_del(&s->readable);
+    if (!may_accept(s))
+      return;
+    struct serve_credentials cred = {0};
+    enum serve_ready ready = s->ops.credentials(s->arg, &cred);
+    if (s->fd < 0 || ready == SERVE_WAIT)
+      return;
+    if (n == BATCH) {
+      event_add(&s->readable, NULL);
+      return;
+    }
+    struct serve_conn *c = accept_one(s);
+    if (!c)
+      return;
+    s->counts.accepted++;
+    c->rule = cred.rule;
+    bool tight = c->fd >= s->shared->fd_ceiling;
+    if (ready == SERVE_GO)
+      begin(s, c, &cred);
+    else
+      refuse(s, c, HANDSHAKE_INTERNAL, cred.reason);
+    if (tight) {
+      set_timer(s, PAUSE_MS);
+      return;
+    }
+  }
+}
+
+static void serve_event(evutil_socket_t fd, short what, void *arg) {
+  (void)fd;
+  (void)what;
+  struct serve *s = arg;
+  s->refs++; /* a callback may close the listener */
+  serve_pump(s);
+  serve_unref(s);
+}
+
+struct serve *serve_new(const struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops,
+                        void *arg) {
+  /* The program's number holds the stand-in, with flags of its own: nobody else accepts on this description. */
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+    return NULL;
+  struct serve *s = calloc(1, sizeof *s);
+  if (!s)
+    return NULL;
+  s->refs = 1;
+  s->shared = shared;
+  s->ops = *ops;
+  s->arg = arg;
+  s->fd = fd;
+  s->backlog = clamp_backlog(backlog);
+  TAILQ_INIT(&s->list);
+  event_assign(&s->readable, shared->base, fd, EV_READ, serve_event, s);
+  evtimer_assign(&s->timer, shared->base, serve_event, s);
+  set_timer(s, 0); /* not from here: the caller has not finished setting itself up */
+  return s;
+}
+
+void serve_drop_handshakes(struct serve *s) {
+  struct inbound *i;
+  TAILQ_FOREACH(i, &s->list, link)
+  flight_cancel(i->flight);
+}
+
+void serve_close(struct serve *s) {
+  if (!s)
+    return;
+  event_del(&s->readable);
+  evtimer_del(&s->timer);
+  serve_drop_handshakes(s);
+  close(s->fd);
+  s->fd = -1;
+  serve_unref(s);
+}
+
+int serve_fd(const struct serve *s) { return s->fd; }
+
+void serve_backlog(struct serve *s, int backlog) {
+  s->backlog = clamp_backlog(backlog);
+  set_timer(s, 0);
+}
+
+void serve_kick(struct serve *s) { set_timer(s, 0); }
+
+void serve_taken(struct serve *s) {
+  if (s->waiting)
+    s->waiting--;
+  if (s->waiting + 1 >= s->backlog || !event_pending(&s->readable, EV_READ, NULL))
+    set_timer(s, 0);
+}
+
+void serve_counts(const struct serve *s, struct serve_counts *c) {
+  *c = s->counts;
+  c->handshaking = s->handshaking;
+  c->waiting = s->waiting;
+}

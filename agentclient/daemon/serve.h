@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * serve.h - the daemon's inbound interface: (TCP listener, backlog) -> authenticated connections.
+ *
+ * Knows nothing of the shim or of its messages: what comes out is handed to a callback, which may put it into
+ * a program, a relay or a test. Control thread only; reference counting is internal.
+ *
+ * How much is taken from the kernel: nothing while as many connections as the backlog wait to be taken by the
+ * program; nothing while waiting and young handshakes together reach max(backlog, 64); handshakes that stall
+ * do not count there, but there are at most SERVE_STALLED_MAX of them, and the oldest gives way.
+ */
+#ifndef DAEMON_SERVE_H
+#define DAEMON_SERVE_H
+
+#include "../handshake/handshake.h"
+#include "parting.h"
+#include "post.h"
+
+#include <sys/socket.h>
+
+#define SERVE_STALLED_MAX 1024u
+
+/* What all listeners of a process share. */
+struct serve_shared {
+  struct event_base *base;
+  struct post *post;
+  struct handshake_pool *pool;
+  struct parting *parting;
+  int fd_ceiling; /* an accepted number at or above it means: nearly out of descriptors, pause */
+};
+
+enum serve_ready {
+  SERVE_GO,
+  SERVE_WAIT,   /* no identity yet: leave them in the kernel's backlog until serve_kick() */
+  SERVE_REFUSE, /* there is none and none is to be expected: accept and close */
+};
+
+struct serve_credentials {
+  struct identity *identity; /* valid until the callback's caller returns to the loop */
+  const struct identity_svid *svid;
+  struct policy *policy;
+  uint32_t rule;
+  uint32_t timeout_ms;
+  char reason[256]; /* for SERVE_REFUSE */
+};
+
+/* An authenticated connection, owned by whoever was given it. SO_LINGER {1,0} is set: closing it resets. */
+struct serve_conn {
+  int fd;
+  struct sockaddr_storage local, remote;
+  socklen_t local_len, remote_len;
+  uint32_t rule;
+  struct handshake_result result;
+};
+/* Closes what is left open and cleanses. */
+void serve_conn_free(struct serve_conn *c);
+
+struct serve_ops {
+  enum serve_ready (*credentials)(void *arg, struct serve_credentials *out);
+  /* Takes c over. Counts as waiting until serve_taken(). */
+  void (*deliver)(void *arg, struct serve_conn *c);
+  /* A peer that was not let in; result->outcome and ->reason say why. */
+  void (*refused)(void *arg, const struct serve_conn *c);
+};
+
+struct serve;
+/* Takes fd over (on success), makes it non-blocking. NULL and errno. */
+struct serve *serve_new(const struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops,
+                        void *arg);
+/* Closes the listener and ends its handshakes; no callback after it. */
+void serve_close(struct serve *s);
+
+int serve_fd(const struct serve *s);
+void serve_backlog(struct serve *s, int backlog);
+void serve_kick(struct serve *s);            /* something changed: identity, descriptors */
+void serve_taken(struct serve *s);           /* one delivered connection waits no longer */
+void serve_drop_handshakes(struct serve *s); /* the identity was withdrawn */
+
+struct serve_counts {
+  uint64_t accepted, authenticated, refused, evicted;
+  unsigned handshaking, waiting;
+};
+void serve_counts(const struct serve *s, struct serve_counts *c);
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slots.c - the daemon's side of an arena. Takes no lock in shared memory, follows no index from it, and
+ * reads nothing there that a decision about another connection could hang on.
+ */
+#include "slots.h"
+#include "clock.h"
+#include "memory.h"
+#include "../handshake/handshake.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define CHUNKS      (ARENA_SLOTS / ARENA_CHUNK_SLOTS)
+#define CHUNK_BYTES ((size_t)ARENA_STRIDE * ARENA_CHUNK_SLOTS)
+#define UNTAKEN_MS  60000 /* a delivered slot that nobody made LIVE for this long was lost with its process */
+#define NONE        UINT32_MAX
+
+struct slot_info {
+  uint32_t use;
+  uint32_t next_free; /* in the free list */
+  int64_t delivered_ms;
+  bool allocated, delivered;
+};
+
+struct slots {
+  unsigned refs;
+  int fd;
+  uint64_t id;
+  struct slot_info *info; /* `known` of them were ever used */
+  uint32_t known, room, used, free_list;
+  int64_t swept_ms;
+  uint8_t *chunk[CHUNKS];
+};
+
+struct slots *slots_new(void) {
+  struct slots *a = calloc(1, sizeof *a);
+  if (!a)
+    return NULL;
+  a->refs = 1;
+  a->free_list = NONE;
+  a->fd = memory_create("svidwrap-arena", (size_t)ARENA_STRIDE * ARENA_SLOTS);
+  while (a->fd >= 0 && a->id == 0)
+    if (getrandom(&a->id, sizeof a->id, 0) != (ssize_t)sizeof a->id)
+      break;
+  if (a->fd < 0 || a->id == 0) {
+    int err = errno;
+    slots_unref(a);
+    errno = err;
+    return NULL;
+  }
+  return a;
+}
+
+struct slots *slots_ref(struct slots *a) {
+  a->refs++;
+  return a;
+}
+
+uint64_t slots_id(const struct slots *a) { return a->id; }
+int slots_fd(const struct slots *a) { return a->fd; }
+
+static struct arena_slot *slot_at(const struct slots *a, uint32_t i) {
+  uint8_t *chunk = a->chunk[i / ARENA_CHUNK_SLOTS];
+  return chunk ? (struct arena_slot *)(void *)(chunk + (size_t)(i % ARENA_CHUNK_SLOTS) * ARENA_STRIDE) : NULL;
+}
+
+static struct arena_slot *slot_map(struct slots *a, uint32_t i) {
+  uint32_t c = i / ARENA_CHUNK_SLOTS;
+  if (!a->chunk[c])
+    a->chunk[c] = memory_map(a->fd, (off_t)(c * CHUNK_BYTES), CHUNK_BYTES);
+  return slot_at(a, i);
+}
+
+/* Secrets go first and in any case; giving the pages back may fail. */
+static void slot_wipe(struct arena_slot *s) {
+  OPENSSL_cleanse(s, ARENA_PAGE);
+  madvise(s, ARENA_STRIDE, MADV_REMOVE);
+}
+
+static void slot_free(struct slots *a, uint32_t i) {
+  slot_wipe(slot_at(a, i));
+  a->info[i].allocated = a->info[i].delivered = false;
+  a->info[i].next_free = a->free_list;
+  a->free_list = i;
+  a->used--;
+}
+
+/* A LIVE slot is the program's: its connection goes on without us, and the kernel frees the pages with the
+ * last mapping. */
+static void slot_forget(struct arena_slot *s) {
+  uint32_t ready = ARENA_READY;
+  if (atomic_compare_exchange_strong(&s->state, &ready, ARENA_FREE) || ready == ARENA_RELEASED)
+    slot_wipe(s);
+}
+
+void slots_unref(struct slots *a) {
+  if (!a || --a->refs)
+    return;
+  for (uint32_t i = 0; i < a->known; i++)
+    if (a->info[i].allocated)
+      slot_forget(slot_at(a, i));
+  for (uint32_t c = 0; c < CHUNKS; c++)
+    if (a->chunk[c])
+      munmap(a->chunk[c], CHUNK_BYTES);
+  if (a->fd >= 0)
+    close(a->fd);
+  free(a->info);
+  free(a);
+}
+
+void slots_sweep(struct slots *a) {
+  int64_t now = a->swept_ms = clock_ms();
+  for (uint32_t i = 0; i < a->known; i++) {
+    struct slot_info *in = &a->info[i];
+    if (!in->allocated || !in->delivered)
+      continue;
+    struct arena_slot *s = slot_at(a, i);
+    uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
+    if (state == ARENA_RELEASED) {
+      slot_free(a, i);
+    } else if (state == ARENA_READY && now - in->delivered_ms > UNTAKEN_MS) {
+      /* A program that takes it this very moment wins. */
+      uint32_t ready = ARENA_READY;
+      if (atomic_compare_exchange_strong(&s->state, &ready, ARENA_FREE))
+        slot_free(a, i);
+    }
+  }
+}
+
+static int slots_grow(struct slots *a) {
+  if (a->known < a->room)
+    return 0;
+  uint32_t room = a->room ? a->room * 2 : ARENA_CHUNK_SLOTS;
+  struct slot_info *info = realloc(a->info, room * sizeof *info);
+  if (!info)
+    return -1;
+  memset(info + a->room, 0, (room - a->room) * sizeof *info);
+  a->info = info;
+  a->room = room;
+  return 0;
+}
+
+/* Index of a free slot, taken out of the free list and mapped; NONE and errno. */
+static uint32_t slots_take(struct slots *a) {
+  /* With thousands of live connections a sweep at every allocation would be most of the work. */
+  if (a->free_list == NONE && (a->known == ARENA_SLOTS || clock_ms() - a->swept_ms > 100))
+    slots_sweep(a);
+  uint32_t i = a->free_list;
+  if (i != NONE) {
+    a->free_list = a->info[i].next_free;
+  } else {
+    if (a->known == ARENA_SLOTS) {
+      errno = ENOBUFS;
+      return NONE;
+    }
+    if (slots_grow(a) != 0 || !slot_map(a, a->known))
+      return NONE;
+    i = a->known++;
+  }
+  a->info[i].allocated = true;
+  a->info[i].use++;
+  a->used++;
+  return i;
+}
+
+int slots_fill(struct slots *a, const struct slots_fill *f, const struct handshake_result *r,
+               struct slots_ticket *out) {
+  uint32_t i = slots_take(a);
+  if (i == NONE)
+    return -1;
+  struct arena_slot *s = slot_at(a, i);
+  memset(s, 0, sizeof *s);
+  s->magic = ARENA_SLOT_MAGIC;
+  s->use = a->info[i].use;
+  s->index = i;
+  s->cipher = r->cipher;
+  s->role = (uint8_t)f->role;
+  s->flags = f->flags;
+  s->rule = f->rule;
+  s->opened_ns = (uint64_t)clock_ns();
+  s->peer = f->peer;
+  s->peer_len = f->peer_len;
+  s->peer_id_len = (uint16_t)(r->peer.len < sizeof s->peer_id ? r->peer.len : sizeof s->peer_id);
+  memcpy(s->peer_id, r->peer.text, s->peer_id_len);
+  s->local_id_len = (uint16_t)(r->self.len < sizeof s->local_id ? r->self.len : sizeof s->local_id);
+  memcpy(s->local_id, r->self.text, s->local_id_len);
+  memcpy(s->rx.secret, r->rx_secret, sizeof s->rx.secret);
+  memcpy(s->tx.secret, r->tx_secret, sizeof s->tx.secret);
+  atomic_store_explicit(&s->state, ARENA_READY, memory_order_release);
+  *out = (struct slots_ticket){.slot = i, .use = a->info[i].use};
+  return 0;
+}
+
+static bool slots_valid(const struct slots *a, struct slots_ticket t) {
+  return t.slot < a->known && a->info[t.slot].allocated && a->info[t.slot].use == t.use;
+}
+
+void slots_abandon(struct slots *a, struct slots_ticket t) {
+  if (slots_valid(a, t))
+    slot_free(a, t.slot);
+}
+
+void slots_delivered(struct slots *a, struct slots_ticket t) {
+  if (!slots_valid(a, t))
+    return;
+  a->info[t.slot].delivered = true;
+  a->info[t.slot].delivered_ms = clock_ms();
+}
+
+void slots_totals(const struct slots *a, struct slots_totals *t) {
+  for (uint32_t i = 0; i < a->known; i++) {
+    if (!a->info[i].allocated)
+      continue;
+    struct arena_slot *s = slot_at(a, i);
+    uint32_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
+    t->live += state == ARENA_LIVE;
+    t->ready += state == ARENA_READY;
+    t->bytes_in += atomic_load_explicit(&s->bytes_in, memory_order_relaxed);
+    t->bytes_out += atomic_load_explicit(&s->bytes_out, memory_order_relaxed);
+  }
+}

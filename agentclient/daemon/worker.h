@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker.h - the process that serves: everything it holds, on one control thread. It keeps no state on disk.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include "config.h"
+#include "control.h"
+#include "daemon.h"
+#include "listeners.h"
+#include "parting.h"
+#include "post.h"
+#include "serve.h"
+#include "session.h"
+#include "source.h"
+
+struct worker {
+  struct event_base *base;
+  struct post *post;
+  struct handshake_pool *pool;
+  struct parting *parting;
+  struct serve_shared shared;
+  uid_t uid; /* our effective uid; 0 serves all */
+  const struct daemon_options *options;
+  struct log *log;
+  int64_t linger_ms; /* -1: never leaves */
+  struct control control;
+  struct config_list configs;
+  struct source_list sources; /* shared ones */
+  struct session_list sessions;
+  unsigned session_count;
+  struct listener_list listeners;
+  struct event idle, sweep, sigterm, sigint, sighup, leash;
+  int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
+  int64_t started_ms, respawned_ms;
+  bool leaving;
+  uint64_t inbound_allowed, inbound_denied, outbound_allowed, outbound_denied;
+};
+
+/* Serves until told to leave. A sysexits code; 0 also when another daemon serves under that name already. */
+int worker_main(const struct daemon_options *options, const char *name);
+
+/* In pieces, for tests: set up (name: abstract, without the leading NUL), then event_base_dispatch(w->base),
+ * then take down. worker_open: 0, or a sysexits code; 0 and w->base NULL: another daemon serves. */
+int worker_open(struct worker *w, const struct daemon_options *options, const char *name);
+void worker_close(struct worker *w);
+
+/* Something ended or began: is there anything left to stay for? */
+void worker_look_idle(struct worker *w);
+
+#endif
