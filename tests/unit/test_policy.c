@@ -143,6 +143,40 @@ static void many_two_stars_on_a_long_id_are_judged_without_exponential_work(void
   assert_true(pattern(text, id));
 }
 
+/* The definition, word for word: pattern and ID as one letter a segment, '?' for "*", '+' for "**". */
+static bool by_definition(const char *p, const char *id) {
+  if (!*p)
+    return !*id;
+  if (!*id)
+    return false;
+  if (*p == '+')
+    return by_definition(p + 1, id + 1) || by_definition(p, id + 1);
+  return (*p == '?' || *p == *id) && by_definition(p + 1, id + 1);
+}
+
+static void spell(const char *letters, char *out) {
+  strcpy(out, "spiffe://d");
+  for (; *letters; letters++)
+    sprintf(out + strlen(out), "/%s", *letters == '?' ? "*" : *letters == '+' ? "**" : (char[]){*letters, 0});
+}
+
+static void patterns_match_as_they_are_defined(void **state) {
+  (void)state;
+  srandom(1);
+  for (int i = 0; i < 20000; i++) {
+    char p[8] = "", id[12] = "", p_text[64], id_text[64];
+    long p_len = 1 + random() % 6, id_len = 1 + random() % 10;
+    for (long k = 0; k < p_len; k++)
+      p[k] = "ab?+"[random() % 4];
+    for (long k = 0; k < id_len; k++)
+      id[k] = "ab"[random() % 2];
+    spell(p, p_text);
+    spell(id, id_text);
+    if (pattern(p_text, id_text) != by_definition(p, id))
+      fail_msg("%s and %s", p_text, id_text);
+  }
+}
+
 static void deny_wins_over_allow(void **state) {
   (void)state;
   struct policy *p = parse("listen:\n"
@@ -431,6 +465,7 @@ int main(void) {
       cmocka_unit_test(two_stars_are_one_or_more_segments_at_the_end_or_in_the_middle),
       cmocka_unit_test(a_pattern_never_matches_by_the_text_of_the_domain),
       cmocka_unit_test(many_two_stars_on_a_long_id_are_judged_without_exponential_work),
+      cmocka_unit_test(patterns_match_as_they_are_defined),
       cmocka_unit_test(deny_wins_over_allow),
       cmocka_unit_test(an_unknown_rule_a_rule_that_is_off_and_an_unset_peer_are_denied),
       cmocka_unit_test(ports_are_numbers_ranges_and_lists_of_both),
