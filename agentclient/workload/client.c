@@ -140,6 +140,10 @@ static void on_end(struct workload_client *c) {
   if (c->closing)
     return;
   enum workload_event verdict = client_verdict((grpc_status_code)code, details);
+  if (!c->endpoint && c->watch < 0) {
+    gone(c, GRPC_STATUS_UNAVAILABLE, "the descriptor is not a connection to an agent");
+    return;
+  }
   bool dead = !c->endpoint && client_channel_dead(c->watch);
   if (dead && verdict == WORKLOAD_UNAVAILABLE) {
     gone(c, code, details);

@@ -1,0 +1,1 @@
+test_workload_endpoint_SRCS := agentclient/workload/endpoint.c
