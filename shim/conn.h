@@ -25,10 +25,19 @@ struct record_ctx; /* shim/record: one direction's cipher context, of one epoch 
 
 struct conn {
   struct arena_slot *slot;
+  uint32_t use;               /* slot->use when it was taken */
   struct record_ctx *rx, *tx; /* made at conn_take(); made again after fork and KeyUpdate */
   uint32_t rx_epoch, tx_epoch;
-  uint64_t punched_ms; /* when the slot's buffers were last given back to the kernel */
+  uint64_t punched_ms;      /* when the slot's buffers were last given back to the kernel */
+  _Atomic uint32_t users;   /* calls at work in this process: the slot is not released under them */
+  _Atomic uint8_t closed;   /* conn_close() ran in this process */
+  _Atomic uint8_t releases; /* and this process held the connection last: the last user releases the slot */
+  uint8_t counted;          /* this connection is counted in conn_unsent (under wlock) */
 };
+
+/* Told, with no lock held, of every alert that ended a connection: received, or sent because of what the
+ * peer sent. fd is the number of the call that met it. NULL: nobody wants to know. */
+extern void (*conn_on_alert)(struct conn *c, int fd, int alert, bool received);
 
 /* Takes a READY slot for this process: initialises its locks, derives keys, sets LIVE, holders = 1.
  * 0 or a negative errno (the caller then closes the socket; nothing was sent). use must equal slot->use. */
@@ -44,7 +53,8 @@ int conn_shutdown(struct conn *c, int fd, int how);
 
 /* This process's last number for the connection is about to be closed. When no other process holds it:
  * flushes what was sealed (bounded wait), sends close_notify (never blocks for it), wipes the slot and
- * marks it ARENA_RELEASED. The caller closes fd afterwards. */
+ * marks it ARENA_RELEASED (at once, or when the last call still at work on it returns). fd -1: the number
+ * is gone already; nothing is sent. The caller closes fd afterwards. */
 void conn_close(struct conn *c, int fd);
 /* Frees the process's own contexts; after conn_close(), when no hook uses the connection any more. */
 void conn_free(struct conn *c);

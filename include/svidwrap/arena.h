@@ -89,23 +89,28 @@ struct arena_slot {
   uint8_t r_last;     /* one byte of the record that waits as plaintext is still in the kernel */
   uint8_t r_eof;      /* close_notify seen */
   uint8_t r_dirty;    /* the read buffer's pages are resident */
-  uint8_t r_pad;
+  uint8_t r_shut;     /* the program's own shutdown(SHUT_RD): the end of the stream is no truncation */
   int32_t r_error;    /* errno of a fatal condition, to be reported (again and again) */
   uint32_t r_hs_have; /* bytes of an incomplete post-handshake message, kept in r_hs */
   uint8_t r_hs[64];   /* KeyUpdate may be split; longer messages (tickets) are only counted off */
   uint32_t r_hs_skip; /* bytes of a long post-handshake message still to be dropped */
-  uint32_t r_spare[8];
+  uint32_t r_busy;    /* the side is being changed: whoever dies now leaves it unusable */
+  uint32_t r_idle;    /* records in a row that brought no data */
+  uint32_t r_spare[6];
 
   /* write side, under wlock */
   uint32_t w_off; /* sealed, unsent: write buffer [w_off, w_off + w_len) */
   uint32_t w_len;
   uint8_t w_shut;  /* close_notify sealed; nothing may follow */
   uint8_t w_dirty;
-  uint8_t w_pad[2];
+  uint8_t w_tight; /* the kernel took less than SO_MEMINFO promised: ask poll() as well */
+  uint8_t w_pad;
   int32_t w_error;
   _Atomic uint32_t w_key_update; /* the reader saw update_requested: the writer answers before its next record */
   _Atomic uint32_t revoked;      /* set by the daemon: errno for every further call, 0 if none */
-  uint32_t w_spare[8];
+  uint32_t w_busy; /* as r_busy */
+  uint32_t w_room; /* bytes that the send buffer is known to have room for, less what was sent since */
+  uint32_t w_spare[6];
   char local_id[ARENA_ID_MAX - 1024]; /* truncated where longer; informative */
 };
 

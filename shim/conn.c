@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn.c - a connection's life in this process: taking a slot, locks, fork, close.
+ *
+ * The locks live in the slot and are robust: when a process dies with one held, the next one learns
+ * whether the side was being changed at that moment, and if so the connection is failed, for a record
+ * may be half read or half sent. No lock is held across a call that blocks.
+ */
+#include "conn_int.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+_Atomic uint32_t conn_unsent;
+void (*conn_on_alert)(struct conn *c, int fd, int alert, bool received);
+
+/* ---- calls at work ----------------------------------------------------------------------------------- */
+static void release(struct conn *c) {
+  if (atomic_exchange(&c->releases, 0))
+    atomic_store_explicit(&c->slot->state, ARENA_RELEASED, memory_order_release);
+}
+
+int conn_begin(struct conn_op *op, struct conn *c, int fd) {
+  *op = (struct conn_op){.c = c, .s = c->slot, .fd = fd, .alert = -1};
+  atomic_fetch_add(&c->users, 1);
+  if (c->slot && !atomic_load(&c->closed))
+    return 0;
+  conn_end(op);
+  return -EBADF;
+}
+
+void conn_end(struct conn_op *op) {
+  struct conn *c = op->c;
+  if (atomic_fetch_sub(&c->users, 1) == 1 && atomic_load(&c->closed))
+    release(c);
+}
+
+/* ---- locks ------------------------------------------------------------------------------------------- */
+static int lock_side(struct conn_op *op, pthread_mutex_t *m, uint32_t *busy, bool try) {
+  struct arena_slot *s = op->s;
+  int rc = try ? pthread_mutex_trylock(m) : pthread_mutex_lock(m);
+  if (rc == EBUSY)
+    return 1;
+  if (rc == EOWNERDEAD) {
+    pthread_mutex_consistent(m);
+    if (*busy) { /* its owner died between the kernel and our books: nobody knows where the stream is */
+      s->r_error = s->w_error = ECONNRESET;
+      *busy = 0;
+      conn_sys(libc_real()->syscall(SYS_shutdown, op->fd, SHUT_RDWR));
+    }
+  } else if (rc != 0) {
+    return -ECONNRESET;
+  }
+  if (s->use != op->c->use || atomic_load_explicit(&s->state, memory_order_relaxed) != ARENA_LIVE) {
+    pthread_mutex_unlock(m);
+    return -EBADF;
+  }
+  *busy = 1;
+  return 0;
+}
+
+static void unlock_side(pthread_mutex_t *m, uint32_t *busy) {
+  *busy = 0;
+  pthread_mutex_unlock(m);
+}
+
+static int lock_outer(struct conn_op *op, pthread_mutex_t *m, uint32_t *busy) {
+  if (atomic_load(&op->c->closed))
+    return -EBADF;
+  uint32_t revoked = atomic_load_explicit(&op->s->revoked, memory_order_relaxed);
+  if (revoked)
+    return revoked < 4096 ? -(int)revoked : -ECONNRESET;
+  lock_signals_block(&op->signals);
+  int rc = lock_side(op, m, busy, false);
+  if (rc)
+    lock_signals_restore(&op->signals);
+  return rc;
+}
+
+static void unlock_outer(struct conn_op *op, pthread_mutex_t *m, uint32_t *busy) {
+  unlock_side(m, busy);
+  lock_signals_restore(&op->signals);
+  if (op->alert >= 0 && conn_on_alert)
+    conn_on_alert(op->c, op->fd, op->alert, op->alert_received);
+  op->alert = -1;
+}
+
+int conn_lock_read(struct conn_op *op) {
+  int rc = lock_outer(op, &op->s->rlock, &op->s->r_busy);
+  if (rc)
+    return rc;
+  const struct arena_slot *s = op->s;
+  /* Another process of the program wrote here: never follow it out of the buffers. */
+  if (s->r_have > ARENA_RBUF || s->r_off > ARENA_RBUF || s->r_len > ARENA_RBUF - s->r_off ||
+      s->r_hs_have >= sizeof s->r_hs) {
+    conn_unlock_read(op);
+    return -ECONNRESET;
+  }
+  return 0;
+}
+
+void conn_unlock_read(struct conn_op *op) {
+  if (op->answer_update)
+    conn_answer_update(op);
+  op->answer_update = false;
+  unlock_outer(op, &op->s->rlock, &op->s->r_busy);
+}
+
+static int check_write(const struct arena_slot *s) {
+  return s->w_off > ARENA_WBUF || s->w_len > ARENA_WBUF - s->w_off ? -ECONNRESET : 0;
+}
+
+/* Keeps conn_unsent right: other processes fill and empty the write buffer too. */
+static void count_unsent(struct conn_op *op) {
+  bool has = op->s->w_len != 0;
+  if (has == (op->c->counted != 0))
+    return;
+  op->c->counted = has;
+  if (has)
+    atomic_fetch_add(&conn_unsent, 1);
+  else
+    atomic_fetch_sub(&conn_unsent, 1);
+}
+
+int conn_lock_write(struct conn_op *op) {
+  int rc = lock_outer(op, &op->s->wlock, &op->s->w_busy);
+  if (rc)
+    return rc;
+  rc = check_write(op->s);
+  if (rc)
+    unlock_outer(op, &op->s->wlock, &op->s->w_busy);
+  return rc;
+}
+
+void conn_unlock_write(struct conn_op *op) {
+  count_unsent(op);
+  unlock_outer(op, &op->s->wlock, &op->s->w_busy);
+}
+
+int conn_nest_write(struct conn_op *op, bool try) {
+  int rc = lock_side(op, &op->s->wlock, &op->s->w_busy, try);
+  if (rc == 0 && check_write(op->s)) {
+    unlock_side(&op->s->wlock, &op->s->w_busy);
+    return -ECONNRESET;
+  }
+  return rc;
+}
+
+void conn_unnest_write(struct conn_op *op) {
+  count_unsent(op);
+  unlock_side(&op->s->wlock, &op->s->w_busy);
+}
+
+/* ---- cipher contexts --------------------------------------------------------------------------------- */
+static struct record_ctx *context(struct record_ctx **ctx, uint32_t *epoch, const struct arena_side *side,
+                                  uint16_t cipher, int seal) {
+  if (*ctx && *epoch == side->epoch)
+    return *ctx;
+  struct record_ctx *old = *ctx;
+  *ctx = NULL; /* first: a fork() in between must not leave the child a pointer to freed memory */
+  record_ctx_free(old);
+  *epoch = side->epoch;
+  *ctx = record_ctx_new(side, cipher, seal);
+  return *ctx;
+}
+
+struct record_ctx *conn_rx(struct conn_op *op) {
+  return context(&op->c->rx, &op->c->rx_epoch, &op->s->rx, op->s->cipher, 0);
+}
+
+struct record_ctx *conn_tx(struct conn_op *op) {
+  return context(&op->c->tx, &op->c->tx_epoch, &op->s->tx, op->s->cipher, 1);
+}
+
+static void drop_contexts(struct conn *c) {
+  struct record_ctx *rx = c->rx, *tx = c->tx;
+  c->rx = c->tx = NULL;
+  record_ctx_free(rx);
+  record_ctx_free(tx);
+}
+
+/* ---- life cycle -------------------------------------------------------------------------------------- */
+static int init_lock(pthread_mutex_t *m) {
+  pthread_mutexattr_t a;
+  int rc = pthread_mutexattr_init(&a);
+  if (rc == 0)
+    rc = pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+  if (rc == 0)
+    rc = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+  if (rc == 0)
+    rc = pthread_mutex_init(m, &a);
+  return -rc;
+}
+
+static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
+  if (slot->magic != ARENA_SLOT_MAGIC || slot->use != use || atomic_load(&slot->state) != ARENA_READY)
+    return -ESTALE;
+  if (record_hash_len(slot->cipher) == 0 || slot->role > ARENA_SERVER)
+    return -EPROTO;
+  memset(&slot->r_have, 0, (size_t)((uint8_t *)&slot->w_off - (uint8_t *)&slot->r_have));
+  slot->w_off = slot->w_len = slot->w_busy = slot->w_room = 0;
+  slot->w_shut = slot->w_dirty = slot->w_tight = 0;
+  slot->w_error = 0;
+  atomic_store(&slot->w_key_update, 0);
+  int rc = init_lock(&slot->rlock);
+  if (!rc)
+    rc = init_lock(&slot->wlock);
+  if (rc)
+    return rc;
+  if (record_side_init(&slot->rx, slot->cipher) || record_side_init(&slot->tx, slot->cipher))
+    return -ENOMEM;
+  c->rx = record_ctx_new(&slot->rx, slot->cipher, 0);
+  c->tx = record_ctx_new(&slot->tx, slot->cipher, 1);
+  c->rx_epoch = slot->rx.epoch;
+  c->tx_epoch = slot->tx.epoch;
+  if (!c->rx || !c->tx)
+    return -ENOMEM;
+  uint32_t ready = ARENA_READY;
+  atomic_store(&slot->holders, 1);
+  return atomic_compare_exchange_strong(&slot->state, &ready, ARENA_LIVE) ? 0 : -ESTALE;
+}
+
+int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
+  int keep = errno;
+  lock_signals saved; /* a handler must not find libcrypto half set up */
+  lock_signals_block(&saved);
+  memset(c, 0, sizeof *c);
+  int rc = take(c, slot, use);
+  if (rc) {
+    drop_contexts(c);
+  } else {
+    c->use = use;
+    c->slot = slot;
+  }
+  lock_signals_restore(&saved);
+  errno = keep;
+  return rc;
+}
+
+void conn_hold(struct conn *c) {
+  if (c->slot && !atomic_load(&c->closed))
+    atomic_fetch_add(&c->slot->holders, 1);
+}
+
+void conn_unhold(struct conn *c) {
+  if (c->slot && !atomic_load(&c->closed))
+    atomic_fetch_sub(&c->slot->holders, 1);
+}
+
+void conn_after_fork(struct conn *c) {
+  conn_memory_after_fork();
+  atomic_store(&c->users, 0); /* the threads that were at work are not here */
+  c->rx_epoch = c->tx_epoch = CONN_EPOCH_NONE;
+}
+
+/* What was sealed gets a second to leave, as SO_LINGER would give it. Nothing is held meanwhile. */
+static void flush_at_end(struct conn *c, int fd) {
+  uint64_t until = conn_now_ms() + 1000, now;
+  while (c->slot->w_len != 0 && conn_flush(c, fd) == 1 && (now = conn_now_ms()) < until)
+    if (conn_sys_poll(fd, POLLOUT, (int)(until - now)) == 0)
+      break;
+}
+
+static void send_close_notify(struct conn_op *op) {
+  static const uint8_t close_notify[2] = {1, ALERT_CLOSE_NOTIFY};
+  struct arena_slot *s = op->s;
+  if (s->w_shut || s->w_error)
+    return;
+  if (conn_flush_locked(op) == 0)
+    conn_send_control(op, RECORD_ALERT, close_notify, sizeof close_notify);
+  s->w_shut = 1;
+}
+
+static void wipe(struct arena_slot *s) {
+  OPENSSL_cleanse(&s->rx, sizeof s->rx);
+  OPENSSL_cleanse(&s->tx, sizeof s->tx);
+  if (s->r_dirty || s->r_len || s->r_have)
+    OPENSSL_cleanse(arena_rbuf(s), ARENA_RBUF);
+  s->r_have = s->r_off = s->r_len = s->w_off = s->w_len = 0;
+  s->r_hs_have = 0;
+  s->r_error = s->w_error = EBADF;
+}
+
+static void last_close(struct conn_op *op) {
+  struct conn *c = op->c;
+  int r = lock_side(op, &op->s->rlock, &op->s->r_busy, false);
+  int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
+  if (w == 0 && check_write(op->s) == 0 && op->fd >= 0)
+    send_close_notify(op);
+  if (r == 0 && w == 0) {
+    wipe(op->s);
+    c->punched_ms = 0;
+    conn_punch(op);
+    atomic_store(&c->releases, 1);
+  }
+  if (w == 0)
+    conn_unnest_write(op);
+  if (r == 0)
+    unlock_side(&op->s->rlock, &op->s->r_busy);
+}
+
+void conn_close(struct conn *c, int fd) {
+  struct conn_op op;
+  int keep = errno;
+  lock_signals saved;
+  if (conn_begin(&op, c, fd))
+    return;
+  if (fd >= 0 && atomic_load(&c->slot->holders) == 1)
+    flush_at_end(c, fd);
+  lock_signals_block(&saved);
+  if (!atomic_exchange(&c->closed, 1)) {
+    if (atomic_fetch_sub(&c->slot->holders, 1) == 1) {
+      last_close(&op);
+    } else if (c->counted) {
+      c->counted = 0;
+      atomic_fetch_sub(&conn_unsent, 1);
+    }
+  }
+  conn_end(&op);
+  lock_signals_restore(&saved);
+  errno = keep;
+}
+
+void conn_free(struct conn *c) {
+  drop_contexts(c);
+  c->slot = NULL;
+}
+
+static int shut_write(struct conn_op *op) {
+  int rc = conn_lock_write(op);
+  if (rc)
+    return rc;
+  send_close_notify(op); /* the kernel keeps room for it; it never waits */
+  conn_unlock_write(op);
+  return 0;
+}
+
+int conn_shutdown(struct conn *c, int fd, int how) {
+  struct conn_op op;
+  int keep = errno;
+  int rc = conn_begin(&op, c, fd);
+  if (rc == 0) {
+    if (how == SHUT_WR || how == SHUT_RDWR) {
+      flush_at_end(c, fd);
+      rc = shut_write(&op);
+    }
+    if (rc == 0 && (how == SHUT_RD || how == SHUT_RDWR)) {
+      rc = conn_lock_read(&op);
+      if (rc == 0) {
+        c->slot->r_shut = 1;
+        conn_unlock_read(&op);
+      }
+    }
+    conn_end(&op);
+  }
+  /* The kernel has the last word, on a bad `how` and on a connection that is gone as well. */
+  (void)rc;
+  errno = keep;
+  return libc_real()->shutdown(fd, how);
+}
+
+int conn_fionread(struct conn *c, int fd, int *bytes) {
+  struct conn_op op;
+  int keep = errno, rc = conn_begin(&op, c, fd);
+  if (rc == 0) {
+    rc = conn_lock_read(&op);
+    if (rc == 0) {
+      conn_fill(&op);
+      *bytes = (int)c->slot->r_len;
+      conn_unlock_read(&op);
+    }
+    conn_end(&op);
+  }
+  errno = rc ? -rc : keep;
+  return rc ? -1 : 0;
+}
+
+int conn_flush(struct conn *c, int fd) {
+  struct conn_op op;
+  int keep = errno, rc = conn_begin(&op, c, fd);
+  if (rc == 0) {
+    rc = conn_lock_write(&op);
+    if (rc == 0) {
+      rc = conn_flush_locked(&op);
+      conn_unlock_write(&op);
+    }
+    conn_end(&op);
+  }
+  errno = rc < 0 ? -rc : keep;
+  return rc < 0 ? -1 : rc;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_int.h - what the files of the record engine share. Nobody else includes it.
+ *
+ * conn.c         life cycle, locks        conn_read.c    from the kernel into the program's buffers
+ * conn_peek.c    looking ahead            conn_write.c   from the program's buffers into the kernel
+ * conn_control.c alerts, KeyUpdate, tickets
+ * conn_wait.c    blocking as the kernel   conn_cursor.c  the program's buffers
+ * conn_scratch.c large buffers            conn_memory.c  libcrypto's memory
+ *
+ * Internal functions answer 0 or more, or a negative errno. Lock order: rlock, then wlock.
+ */
+#ifndef SHIM_CONN_INT_H
+#define SHIM_CONN_INT_H
+
+#include "conn.h"
+#include "libc.h"
+#include "record/record.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <time.h>
+
+enum {
+  ALERT_CLOSE_NOTIFY = 0,
+  ALERT_UNEXPECTED_MESSAGE = 10,
+  ALERT_BAD_RECORD_MAC = 20,
+  ALERT_RECORD_OVERFLOW = 22,
+  ALERT_BAD_CERTIFICATE = 42,
+  ALERT_UNSUPPORTED_CERTIFICATE = 43,
+  ALERT_CERTIFICATE_REVOKED = 44,
+  ALERT_CERTIFICATE_EXPIRED = 45,
+  ALERT_CERTIFICATE_UNKNOWN = 46,
+  ALERT_ILLEGAL_PARAMETER = 47,
+  ALERT_UNKNOWN_CA = 48,
+  ALERT_ACCESS_DENIED = 49,
+  ALERT_DECODE_ERROR = 50,
+  ALERT_INTERNAL_ERROR = 80,
+  ALERT_USER_CANCELED = 90,
+  ALERT_CERTIFICATE_REQUIRED = 116,
+};
+
+#define CONN_STACK       2048u  /* buffers up to here are on the stack: threads may have 16 KiB of it */
+#define CONN_SCRATCH     69632u /* 4 records of 2^14, a KeyUpdate; 17 pages */
+#define CONN_EPOCH_NONE  (~0u)  /* no cipher context yet, or one from before fork() */
+#define CONN_SMALL_WRITE 1400u  /* plaintext up to here is sealed on the stack */
+
+_Static_assert(CONN_SCRATCH <= ARENA_WBUF, "whatever was sealed and not sent fits the write buffer");
+_Static_assert(ARENA_RBUF >= RECORD_WIRE_MAX, "a whole record fits the read buffer");
+
+/* One call at work on a connection. */
+struct conn_op {
+  struct conn *c;
+  struct arena_slot *s;
+  int fd;
+  int alert; /* to be reported when the locks are dropped; -1 none */
+  bool alert_received;
+  bool answer_update; /* the peer asked for a KeyUpdate */
+  lock_signals signals;
+};
+
+/* Where a call stands in the program's buffers. */
+struct conn_cursor {
+  const struct iovec *iov;
+  int cnt;
+  size_t off;   /* into iov[0] */
+  size_t left;  /* bytes of room, or to send */
+  bool discard; /* MSG_TRUNC: bytes are counted, not stored */
+};
+
+static inline void *conn_cursor_span(struct conn_cursor *cur, size_t *len) {
+  while (cur->cnt > 0 && cur->off == cur->iov->iov_len) {
+    cur->iov++;
+    cur->cnt--;
+    cur->off = 0;
+  }
+  if (cur->discard || cur->cnt <= 0) {
+    *len = 0;
+    return NULL;
+  }
+  size_t n = cur->iov->iov_len - cur->off;
+  *len = n < cur->left ? n : cur->left;
+  return (uint8_t *)cur->iov->iov_base + cur->off;
+}
+void conn_cursor_skip(struct conn_cursor *cur, size_t n);
+void conn_cursor_copy(struct conn_cursor *cur, const void *from, size_t n);
+/* Checks the vector as the kernel does and sums it up. 0 or -EINVAL. */
+int conn_cursor_init(struct conn_cursor *cur, const struct iovec *iov, int iovcnt);
+
+/* -- conn.c -- */
+/* A call begins and ends. conn_begin: -EBADF once the connection was closed in this process. */
+int conn_begin(struct conn_op *op, struct conn *c, int fd);
+void conn_end(struct conn_op *op);
+/* Takes the lock of one side with all signals blocked. 0, or why nothing may be done here. The unlock
+ * reports what happened (conn_on_alert), with nothing held. */
+int conn_lock_read(struct conn_op *op);
+void conn_unlock_read(struct conn_op *op);
+int conn_lock_write(struct conn_op *op);
+void conn_unlock_write(struct conn_op *op);
+/* The write lock from under the read lock. try: without waiting; 1: somebody has it. */
+int conn_nest_write(struct conn_op *op, bool try);
+void conn_unnest_write(struct conn_op *op);
+/* The cipher context of the present epoch; NULL: out of memory. Under the side's lock. */
+struct record_ctx *conn_rx(struct conn_op *op);
+struct record_ctx *conn_tx(struct conn_op *op);
+
+/* -- conn_read.c -- */
+/* recv() answered n <= 0: what the program is told. 0: end of stream (r_eof), else a negative errno. */
+int conn_recv_failed(struct conn_op *op, long n);
+/* The record in the read buffer has r_have >= RECORD_HEADER bytes and is more than cur can hold (NULL: keep
+ * all of it): takes it but for its last byte, opens it, keeps the rest of its content. 1: go on, 0: nothing
+ * more is there, or a negative errno. */
+int conn_take_held(struct conn_op *op, struct conn_cursor *cur);
+/* Drops the last byte, in the kernel, of a record whose content was delivered. */
+void conn_drop_last(struct conn_op *op);
+/* Gives the buffers' pages back when they have been empty for a while. */
+void conn_punch(struct conn_op *op);
+
+/* -- conn_peek.c -- */
+/* Opens the next record with content into the read buffer. 1: plaintext waits, 0: end of stream, or a
+ * negative errno (-EAGAIN: nothing there). */
+int conn_fill(struct conn_op *op);
+ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur);
+
+/* -- conn_control.c -- */
+/* What a record that is not application data says. 0: go on, 1: close_notify, or a negative errno. */
+int conn_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n);
+/* A record was opened: may its type come here? 0 or a negative errno. */
+int conn_record_seen(struct conn_op *op, uint8_t type, size_t n);
+/* The peer broke the protocol: alert, and the end. Returns -err. */
+int conn_fail(struct conn_op *op, int alert, int err);
+/* The same for an error of record_length() or record_open(). */
+int conn_fail_record(struct conn_op *op, int error);
+/* Answers the peer's KeyUpdate if the write side is free. Under the read lock. */
+void conn_answer_update(struct conn_op *op);
+/* A write met a reset: is the reason in the receive queue? The errno for the program. */
+int conn_look_for_alert(struct conn_op *op, int err);
+
+/* -- conn_write.c -- */
+/* Seals and sends one control record without waiting, if it can leave whole. Under the write lock. */
+int conn_send_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n);
+int conn_send_key_update(struct conn_op *op);
+/* Sends what is in the write buffer. 0: it is empty, 1: it is not, or a negative errno. */
+int conn_flush_locked(struct conn_op *op);
+
+/* -- conn_wait.c -- */
+struct conn_wait {
+  bool begun;
+  uint64_t since_ms;
+};
+/* Blocks as the kernel would for this descriptor. 0: look again, or a negative errno. */
+int conn_wait_read(int fd, int flags, struct conn_wait *w);
+int conn_wait_write(int fd, int flags, struct conn_wait *w);
+uint64_t conn_now_ms(void);
+
+/* -- conn_scratch.c -- */
+uint8_t *conn_scratch_get(void); /* CONN_SCRATCH bytes; NULL: out of memory */
+void conn_scratch_put(uint8_t *p);
+
+/* -- conn_memory.c -- */
+void conn_memory_after_fork(void);
+
+/* System calls under a lock: never a cancellation point, never an allocation. n or -errno. */
+static inline long conn_sys(long r) { return r < 0 ? -errno : r; }
+long conn_sys_recv(int fd, void *buf, size_t len, int flags);
+long conn_sys_recvv(int fd, struct iovec *iov, size_t cnt, int flags);
+long conn_sys_send(int fd, const void *buf, size_t len, int flags);
+int conn_sys_poll(int fd, short events, int timeout_ms); /* revents, 0 */
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_peek.c - looking at what a read would return without taking it: MSG_PEEK, FIONREAD, zero-length
+ * reads, and the search for an alert behind a reset.
+ *
+ * The plaintext goes to the slot's read buffer and one byte of its last record stays in the kernel, so
+ * the socket is as readable as before.
+ */
+#include "conn_int.h"
+
+#include <string.h>
+
+int conn_fill(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  while (s->r_len == 0) {
+    int rc;
+    if (s->r_eof)
+      return 0;
+    if (s->r_error)
+      return -s->r_error;
+    if (s->r_have < RECORD_HEADER) {
+      s->r_dirty = 1;
+      size_t need = RECORD_HEADER - s->r_have;
+      long n = conn_sys_recv(op->fd, arena_rbuf(s) + s->r_have, need, 0);
+      if (n <= 0)
+        return conn_recv_failed(op, n);
+      s->r_have += (uint32_t)n;
+      if ((size_t)n < need)
+        return -EAGAIN;
+    }
+    rc = conn_take_held(op, NULL);
+    if (rc < 0)
+      return rc;
+    if (rc == 0 && !s->r_eof)
+      return s->r_shut ? 0 : -EAGAIN;
+  }
+  return 1;
+}
+
+/* One more record behind the plaintext that waits, if it is there whole and there is room for it. The last
+ * byte of the record before it goes, its own stays. Errors are left for the read that gets there. */
+static bool extend(struct conn_op *op, uint8_t *buf) {
+  struct arena_slot *s = op->s;
+  struct record_ctx *rx = conn_rx(op);
+  uint8_t *rec = buf + 1, type = 0;
+  if (!rx || conn_sys_recv(op->fd, buf, 1 + RECORD_HEADER, MSG_PEEK) != 1 + (long)RECORD_HEADER)
+    return false;
+  int len = record_length(rec, RECORD_HEADER);
+  if (len < 0 || (size_t)len > ARENA_RBUF - s->r_len)
+    return false;
+  if (conn_sys_recv(op->fd, buf, 1 + (size_t)len, MSG_PEEK) != 1 + (long)len)
+    return false;
+  int n = record_open(rx, &s->rx, rec, (size_t)len, NULL, 0, rec + RECORD_HEADER, (size_t)len - RECORD_HEADER, &type);
+  if (n < 0)
+    return false;
+  conn_sys_recv(op->fd, NULL, (size_t)len, MSG_TRUNC);
+  if (conn_record_seen(op, type, (size_t)n))
+    return false;
+  if (type != RECORD_DATA)
+    return conn_control(op, type, rec + RECORD_HEADER, (size_t)n) == 0;
+  uint8_t *at = arena_rbuf(s);
+  memmove(at, at + s->r_off, s->r_len);
+  memcpy(at + s->r_len, rec + RECORD_HEADER, (size_t)n);
+  s->r_off = 0;
+  s->r_len += (uint32_t)n;
+  return true;
+}
+
+ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur) {
+  struct arena_slot *s = op->s;
+  int rc = conn_fill(op);
+  if (rc <= 0)
+    return rc;
+  if (cur->left > s->r_len && !s->r_eof && !s->r_error) {
+    uint8_t *buf = conn_scratch_get();
+    while (buf && cur->left > s->r_len && extend(op, buf)) {
+    }
+    conn_scratch_put(buf);
+  }
+  struct conn_cursor at = *cur;
+  size_t n = cur->left < s->r_len ? cur->left : s->r_len;
+  conn_cursor_copy(&at, arena_rbuf(s) + s->r_off, n);
+  return (ssize_t)n;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_wait.c - blocking as the kernel would for this descriptor, and the system calls made under a lock.
+ *
+ * O_NONBLOCK, MSG_DONTWAIT, SO_RCVTIMEO, SO_SNDTIMEO, EINTR and SA_RESTART are the program's affair: a wait
+ * to read is a one-byte MSG_PEEK, so that the kernel itself decides. Nothing can be sent just to wait for
+ * room, so there the rules are followed with poll(). No lock is held in either.
+ *
+ * The calls under a lock go through syscall(): it is no cancellation point, a thread must not be unwound
+ * there.
+ */
+#include "conn_int.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+long conn_sys_recv(int fd, void *buf, size_t len, int flags) {
+  return conn_sys(libc_real()->syscall(SYS_recvfrom, fd, buf, len, flags | MSG_DONTWAIT, NULL, NULL));
+}
+
+long conn_sys_recvv(int fd, struct iovec *iov, size_t cnt, int flags) {
+  struct msghdr m = {.msg_iov = iov, .msg_iovlen = cnt};
+  return conn_sys(libc_real()->syscall(SYS_recvmsg, fd, &m, flags | MSG_DONTWAIT));
+}
+
+long conn_sys_send(int fd, const void *buf, size_t len, int flags) {
+  return conn_sys(libc_real()->syscall(SYS_sendto, fd, buf, len, flags | MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0));
+}
+
+int conn_sys_poll(int fd, short events, int timeout_ms) {
+  struct pollfd p = {.fd = fd, .events = events};
+  struct timespec t = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
+  long n = libc_real()->syscall(SYS_ppoll, &p, 1, &t, NULL, 0);
+  return n > 0 ? p.revents : 0;
+}
+
+uint64_t conn_now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* SO_RCVTIMEO or SO_SNDTIMEO in milliseconds, rounded up; -1: for ever. */
+static int64_t timeout_of(int fd, int option) {
+  struct timeval t = {0};
+  socklen_t len = sizeof t;
+  if (libc_real()->getsockopt(fd, SOL_SOCKET, option, &t, &len) != 0 || (t.tv_sec == 0 && t.tv_usec == 0))
+    return -1;
+  return (int64_t)t.tv_sec * 1000 + (t.tv_usec + 999) / 1000;
+}
+
+/* poll() answers EINTR whatever the handler's flags are; recv() and send() without a timeout go on behind
+ * an SA_RESTART handler. Which handler ran cannot be told afterwards: the call is restarted when every
+ * handler that this thread can run asks for it, and a program that has one without hears EINTR. */
+static bool handlers_restart(void) {
+  sigset_t blocked;
+  pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+  for (int sig = 1; sig < NSIG; sig++) {
+    struct sigaction a;
+    if (sigismember(&blocked, sig) == 1 || sigaction(sig, NULL, &a) != 0)
+      continue;
+    if (!(a.sa_flags & SA_SIGINFO) && (a.sa_handler == SIG_DFL || a.sa_handler == SIG_IGN))
+      continue;
+    if (!(a.sa_flags & SA_RESTART))
+      return false;
+  }
+  return true;
+}
+
+/* Waits for events until the call's own timeout is over. With one set, the kernel answers EINTR whatever
+ * the handler says (signal(7)). */
+static int wait_by_poll(int fd, short events, int64_t timeout, struct conn_wait *w) {
+  if (!w->begun) {
+    w->begun = true;
+    w->since_ms = conn_now_ms();
+  }
+  for (;;) {
+    int64_t left = -1;
+    if (timeout >= 0) {
+      left = (int64_t)(w->since_ms + (uint64_t)timeout - conn_now_ms());
+      if (left <= 0)
+        return -EAGAIN;
+    }
+    struct pollfd p = {.fd = fd, .events = events};
+    int n = libc_real()->poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+    if (n > 0)
+      return 0;
+    if (n < 0 && errno != EINTR)
+      return -errno;
+    if (n < 0 && (timeout >= 0 || !handlers_restart()))
+      return -EINTR;
+  }
+}
+
+static bool nonblocking(int fd, int flags) {
+  if (flags & MSG_DONTWAIT)
+    return true;
+  int fl = libc_real()->fcntl(fd, F_GETFL);
+  return fl < 0 || (fl & O_NONBLOCK);
+}
+
+int conn_wait_write(int fd, int flags, struct conn_wait *w) {
+  if (nonblocking(fd, flags))
+    return -EAGAIN;
+  return wait_by_poll(fd, POLLOUT, timeout_of(fd, SO_SNDTIMEO), w);
+}
+
+int conn_wait_read(int fd, int flags, struct conn_wait *w) {
+  char byte;
+  if (flags & MSG_DONTWAIT)
+    return -EAGAIN;
+  if (w->begun && !nonblocking(fd, 0)) {
+    /* Not the first wait of this call (a record came in pieces, or MSG_WAITALL): its timeout runs on. */
+    int64_t timeout = timeout_of(fd, SO_RCVTIMEO);
+    if (timeout >= 0)
+      return wait_by_poll(fd, POLLIN, timeout, w);
+  }
+  if (!w->begun) {
+    w->begun = true;
+    w->since_ms = conn_now_ms();
+  }
+  long n = libc_real()->recv(fd, &byte, 1, MSG_PEEK);
+  return n < 0 ? -errno : 0;
+}

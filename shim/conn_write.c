@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_write.c - from the program's buffers into the kernel's send queue.
+ *
+ * A record, once sealed, must leave whole: after EAGAIN a program may change its mind about what to send.
+ * SO_MEMINFO tells how much room the send buffer has, and a record that fits is taken whole (measured). So
+ * records are cut to the room, some of which is always kept for a close_notify, and what the program is
+ * told was written is in the kernel. The answer is kept as a credit: only sending uses the room up.
+ *
+ * EAGAIN is returned if and only if poll() says that the socket is not writable. That poll() is also what
+ * makes the kernel raise an edge when room is there again, as a send() of the program would have.
+ *
+ * All the same a send may be partial (memory pressure, TCP_NOTSENT_LOWAT). Then the ciphertext is kept in
+ * the slot, in front of everything else, and sent from every later call. Nothing is ever sealed twice
+ * under one sequence number.
+ */
+#include "conn_int.h"
+
+#include <linux/sock_diag.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#define RESERVE         512u  /* of the send buffer, for a close_notify and an alert */
+#define SKB_OVERHEAD    960u  /* what the kernel charges for a segment beside its bytes (measured: 833) */
+#define LITTLE          1024u /* less room than this is not used without asking poll() */
+#define CONTROL_WIRE    64u   /* any control record of ours */
+#define KEY_UPDATE_WIRE 27u
+#define FORCED          256u /* when poll() says writable and SO_MEMINFO cannot tell for how much */
+
+/* ---- room -------------------------------------------------------------------------------------------- */
+static uint32_t room_now(int fd) {
+  uint32_t info[SK_MEMINFO_VARS];
+  socklen_t len = sizeof info;
+  if (conn_sys(libc_real()->syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, info, &len)) != 0)
+    return 0;
+  int64_t room = (int64_t)info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
+  room -= room / 16 + RESERVE + SKB_OVERHEAD;
+  return room > 0 ? (uint32_t)(room < INT32_MAX ? room : INT32_MAX) : 0;
+}
+
+/* How many bytes of sealed records may be sent now, `want` or less; 0: EAGAIN. */
+static size_t room_for(struct conn_op *op, size_t want) {
+  struct arena_slot *s = op->s;
+  if (!s->w_tight) {
+    if (s->w_room >= want)
+      return want;
+    s->w_room = room_now(op->fd);
+    if (s->w_room >= want || s->w_room >= LITTLE)
+      return s->w_room < want ? s->w_room : want;
+  }
+  int ready = conn_sys_poll(op->fd, POLLOUT, 0);
+  if (!ready)
+    return 0;
+  s->w_room = room_now(op->fd);
+  if (s->w_room < FORCED) /* an error is waiting (the send fetches it), or a very small buffer */
+    s->w_room = FORCED;
+  s->w_tight = 0;
+  return s->w_room < want ? s->w_room : want;
+}
+
+static void room_used(struct arena_slot *s, size_t wire) {
+  size_t cost = wire + wire / 16 + SKB_OVERHEAD;
+  s->w_room = s->w_room > cost ? s->w_room - (uint32_t)cost : 0;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------------- */
+static int failed(struct conn_op *op, int err) {
+  /* What was sealed is lost and its sequence numbers with it. TCP tells the reason once, then EPIPE. */
+  if (!op->s->w_error)
+    op->s->w_error = EPIPE;
+  op->s->w_len = 0;
+  return -err;
+}
+
+int conn_flush_locked(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  while (s->w_len > 0) {
+    long n = conn_sys_send(op->fd, arena_wbuf(s) + s->w_off, s->w_len, 0);
+    if (n == -EAGAIN)
+      return 1;
+    if (n < 0)
+      return failed(op, (int)-n);
+    s->w_off += (uint32_t)n;
+    s->w_len -= (uint32_t)n;
+  }
+  s->w_off = 0;
+  if (s->w_dirty && madvise(arena_wbuf(s), ARENA_WBUF, MADV_REMOVE) == 0)
+    s->w_dirty = 0;
+  return 0;
+}
+
+/* Sends sealed records; what the kernel does not take is kept. The write buffer is empty. */
+static int send_sealed(struct conn_op *op, const uint8_t *wire, size_t len, int flags) {
+  struct arena_slot *s = op->s;
+  long n = conn_sys_send(op->fd, wire, len, flags);
+  if (n < 0 && n != -EAGAIN)
+    return failed(op, (int)-n);
+  size_t sent = n < 0 ? 0 : (size_t)n;
+  room_used(s, len);
+  if (sent == len)
+    return 0;
+  memcpy(arena_wbuf(s), wire + sent, len - sent);
+  s->w_off = 0;
+  s->w_len = (uint32_t)(len - sent);
+  s->w_dirty = s->w_tight = 1;
+  s->w_room = 0;
+  return 0;
+}
+
+/* ---- sealing ----------------------------------------------------------------------------------------- */
+static int seal(struct conn_op *op, uint8_t type, const struct iovec *iov, int cnt, size_t skip, size_t n,
+                uint8_t *out) {
+  struct record_ctx *tx = conn_tx(op);
+  if (!tx)
+    return -ENOMEM;
+  int len = record_seal(tx, &op->s->tx, type, iov, cnt, skip, n, out);
+  if (len < 0) {
+    op->s->w_error = ECONNRESET;
+    return -ECONNRESET;
+  }
+  atomic_fetch_add_explicit(&op->s->records_out, 1, memory_order_relaxed);
+  return len;
+}
+
+/* A KeyUpdate under the present keys, and on to the next ones. */
+static int seal_key_update(struct conn_op *op, uint8_t *out) {
+  uint8_t update[5] = {24, 0, 0, 1, 0}; /* update_not_requested */
+  struct iovec iov = {update, sizeof update};
+  int len = seal(op, RECORD_HANDSHAKE, &iov, 1, 0, sizeof update, out);
+  if (len < 0)
+    return len;
+  atomic_store(&op->s->w_key_update, 0);
+  if (record_side_update(&op->s->tx, op->s->cipher)) {
+    op->s->w_error = ECONNRESET;
+    return -ECONNRESET;
+  }
+  return len;
+}
+
+int conn_send_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n) {
+  uint8_t wire[CONTROL_WIRE];
+  struct iovec iov = {(void *)(uintptr_t)p, n};
+  if (op->s->w_len > 0 || n + RECORD_OVERHEAD > sizeof wire)
+    return -EAGAIN;
+  int len = seal(op, type, &iov, 1, 0, n, wire);
+  return len < 0 ? len : send_sealed(op, wire, (size_t)len, 0);
+}
+
+int conn_send_key_update(struct conn_op *op) {
+  uint8_t wire[CONTROL_WIRE];
+  if (op->s->w_len > 0 || room_for(op, KEY_UPDATE_WIRE) < KEY_UPDATE_WIRE)
+    return -EAGAIN;
+  int len = seal_key_update(op, wire);
+  return len < 0 ? len : send_sealed(op, wire, (size_t)len, 0);
+}
+
+/* Seals from cur as many records as fit `most` bytes on the wire. Their length; *took: plaintext in them. */
+static int seal_batch(struct conn_op *op, const struct conn_cursor *cur, size_t most, uint8_t *wire, size_t *took) {
+  struct conn_cursor at = *cur;
+  size_t len = 0;
+  *took = 0;
+  while (at.left > 0) {
+    int n;
+    if (atomic_load_explicit(&op->s->w_key_update, memory_order_relaxed) ||
+        record_side_worn(&op->s->tx, op->s->cipher)) {
+      if (most - len < KEY_UPDATE_WIRE)
+        break;
+      n = seal_key_update(op, wire + len);
+      if (n < 0)
+        return n;
+      len += (size_t)n;
+    }
+    if (most - len <= RECORD_OVERHEAD)
+      break;
+    size_t content = most - len - RECORD_OVERHEAD;
+    if (content > at.left)
+      content = at.left;
+    if (content > RECORD_PLAIN_MAX)
+      content = RECORD_PLAIN_MAX;
+    n = seal(op, RECORD_DATA, at.iov, at.cnt, at.off, content, wire + len);
+    if (n < 0)
+      return n;
+    len += (size_t)n;
+    *took += content;
+    conn_cursor_skip(&at, content);
+  }
+  return (int)len;
+}
+
+/* One send: seals what there is room for. 0, -EAGAIN, or the connection's error. */
+static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
+  uint8_t small[CONN_SMALL_WRITE + RECORD_OVERHEAD + KEY_UPDATE_WIRE], *wire = small;
+  size_t records = (cur->left + RECORD_PLAIN_MAX - 1) / RECORD_PLAIN_MAX, took;
+  size_t want = records > 4 ? CONN_SCRATCH : cur->left + records * RECORD_OVERHEAD + KEY_UPDATE_WIRE;
+  if (op->s->w_tight && want > RECORD_WIRE_MAX)
+    want = RECORD_WIRE_MAX; /* one record may be left over, not four */
+  size_t most = room_for(op, want);
+  if (most == 0)
+    return -EAGAIN;
+  if (most > sizeof small) {
+    wire = conn_scratch_get();
+    if (!wire)
+      return -ENOMEM;
+  }
+  int rc = seal_batch(op, cur, most, wire, &took);
+  if (rc > 0)
+    rc = send_sealed(op, wire, (size_t)rc, flags);
+  if (rc == 0) {
+    atomic_fetch_add_explicit(&op->s->bytes_out, took, memory_order_relaxed);
+    conn_cursor_skip(cur, took);
+  }
+  if (wire != small)
+    conn_scratch_put(wire);
+  return rc;
+}
+
+/* Under the write lock: sends until all is written or the kernel has no room. 0 or a negative errno. */
+static int write_locked(struct conn_op *op, struct conn_cursor *cur, int flags) {
+  struct arena_slot *s = op->s;
+  do {
+    if (s->w_error || s->w_shut)
+      return s->w_error ? -s->w_error : -EPIPE;
+    int rc = conn_flush_locked(op);
+    if (rc < 0)
+      return rc;
+    if (rc == 1) {
+      conn_sys_poll(op->fd, POLLOUT, 0); /* for the edge */
+      return -EAGAIN;
+    }
+    if (cur->left == 0)
+      return 0;
+    rc = write_batch(op, cur, flags);
+    if (rc)
+      return rc;
+  } while (cur->left > 0);
+  return 0;
+}
+
+static int write_step(struct conn_op *op, struct conn_cursor *cur, int flags) {
+  int rc = conn_lock_write(op);
+  if (rc)
+    return rc;
+  rc = write_locked(op, cur, flags);
+  /* Sealed and not sent: a blocking call waits until it is. */
+  if (rc == 0 && op->s->w_len > 0)
+    rc = -EAGAIN;
+  conn_unlock_write(op);
+  return rc;
+}
+
+static ssize_t write_all(struct conn_op *op, struct conn_cursor *cur, int flags) {
+  struct conn_wait wait = {0};
+  const size_t total = cur->left;
+  int pass = flags & MSG_MORE;
+  for (;;) {
+    int rc = write_step(op, cur, pass);
+    if (rc == -EAGAIN) {
+      rc = conn_wait_write(op->fd, flags, &wait);
+      if (rc == 0)
+        continue;
+    }
+    ssize_t done = (ssize_t)(total - cur->left);
+    if (done > 0 || rc == 0)
+      return done;
+    if (rc == -EPIPE || rc == -ECONNRESET)
+      rc = -conn_look_for_alert(op, -rc);
+    if (rc == -EPIPE && !(flags & MSG_NOSIGNAL))
+      raise(SIGPIPE);
+    return rc;
+  }
+}
+
+ssize_t conn_writev(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags) {
+  struct conn_op op;
+  struct conn_cursor cur;
+  int keep = errno;
+  ssize_t n = flags & MSG_OOB ? -EOPNOTSUPP : conn_cursor_init(&cur, iov, iovcnt);
+  if (n == 0)
+    n = conn_begin(&op, c, fd);
+  if (n == 0) {
+    n = write_all(&op, &cur, flags);
+    conn_end(&op);
+  }
+  errno = n < 0 ? (int)-n : keep;
+  return n < 0 ? -1 : n;
+}
