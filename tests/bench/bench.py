@@ -281,8 +281,8 @@ def main():
                 except stages.Unavailable as why:
                     report.problems.append(f"{make.name}: {why}")
         for name in options.tables.split(",") if options.tables else TABLES:
-            direct = name in ("connections", "memory")  # stunnel has no place in a program's own figures
-            TABLES[name]([v for v in variants if not (direct and v.name == "stunnel")], options, report)
+            direct = name in ("connections", "memory")  # proxies have no place in a program's own figures
+            TABLES[name]([v for v in variants if not (direct and v.name in ("stunnel", "Envoy"))], options, report)
     finally:
         stage.close()
         if options.keep:

@@ -4,6 +4,7 @@
 A variant says how a server is started and how a client is pointed at it; what is measured never knows which
 it is. Everything is on loopback, in one temporary directory, and gone at the end.
 """
+import json
 import os
 import re
 import shutil
@@ -178,6 +179,51 @@ class Stunnel(Plain):
         return ["-p", str(front)]
 
 
+class Envoy(Plain):
+    """A pair of Envoys, where tests/peers/prepare has fetched one. Envoy resumes sessions."""
+    name = "Envoy"
+
+    def redis(self):
+        binary = os.path.join(self.stage.build, "peers", "envoy", "bin", "envoy")
+        if not os.path.exists(binary):
+            raise Unavailable(f"{binary} is not there (tests/peers/prepare fetches it)")
+        plain = int(super().redis()[1])
+        middle, front = self.stage.port(), self.stage.port()
+        self.proxy(binary, middle, plain, "Downstream")
+        self.proxy(binary, front, middle, "Upstream")
+        return ["-p", str(front)]
+
+    def proxy(self, binary, listen, connect, which):
+        c = self.stage.certificates()
+        context = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+                   "tls_certificates": [{"certificate_chain": {"filename": f"{c}/svid.pem"},
+                                         "private_key": {"filename": f"{c}/key.pem"}}],
+                   "validation_context": {"trusted_ca": {"filename": f"{c}/bundle.pem"}}}
+        secure = {"name": "tls", "typed_config": {
+            "@type": f"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{which}TlsContext",
+            "common_tls_context": context}}
+        chain = {"filters": [{"name": "tcp", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": "bench", "cluster": "to"}}]}
+        cluster = {"name": "to", "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
+            "cluster_name": "to", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(connect)}}]}]}}
+        if which == "Downstream":
+            secure["typed_config"]["require_client_certificate"] = True
+            chain["transport_socket"] = secure
+        else:
+            cluster["transport_socket"] = secure
+        path = self.stage.path(f"envoy-{listen}.json")
+        with open(path, "w") as f:
+            json.dump({"static_resources": {"clusters": [cluster], "listeners": [
+                {"name": "from", "address": socket_address(listen), "filter_chains": [chain]}]}}, f)
+        wait_port(listen, self.stage.start([binary, "-c", path, "--disable-hot-restart", "--concurrency", "2", "-l",
+                                            "error"]), seconds=30)
+
+
+def socket_address(port):
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
 class Svidwrap(Plain):
     """svidwrap on both sides, with its dev agent and a daemon of its own."""
     name = "svidwrap"
@@ -267,4 +313,4 @@ def exe(program):
     return os.path.realpath(shutil.which(program) or program)
 
 
-VARIANTS = [Plain, Svidwrap, OwnTls, Stunnel]
+VARIANTS = [Plain, Svidwrap, OwnTls, Stunnel, Envoy]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a wrapped program stand what the openssl command does on request: key updates in both directions, every
-cipher and group of TLS 1.3 that we take, session tickets, renegotiation of nothing else?"""
+cipher and group of TLS 1.3 that we take?"""
 import os
 import re
 import subprocess
@@ -92,7 +92,7 @@ def test_openssl_client_updates_its_keys_in_a_flood(t):
         c.say("K" if i % 2 else "k")
     c.say("end-of-flood")
     c.hear("end-of-flood\n")
-    echoed = re.findall(r"^row-(\d+)$", c.text(), re.M)
+    echoed = re.findall(r"row-(\d+)\n", c.text())
     assert echoed == [str(i) for i in range(60)], echoed
 
 
@@ -106,7 +106,7 @@ def test_openssl_server_updates_its_keys(t):
     proc.line("^connected")
     for i, command in enumerate("KkKKk"):
         s.say(command)
-        s.hear("KEYUPDATE")
+        s.hear(f"(?s)(SSL_do_handshake -> 1.*){{{i + 1}}}")
         s.say(f"line-{i}")
         proc.line(f"^got line-{i}$")
         s.hear(f"echo line-{i}")

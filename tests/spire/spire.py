@@ -10,7 +10,7 @@ import subprocess
 import time
 
 DOMAIN = "example.org"
-AGENT = f"spiffe://{DOMAIN}/spire/test-agent"
+AGENT = f"spiffe://{DOMAIN}/host"
 SYNC = 20  # seconds within which the agent must have noticed a change at the server
 
 
@@ -88,7 +88,7 @@ plugins {{
 
     def start(self):
         self.server = self.launch("server", [self.server_bin, "run", "-config", f"{self.dir}/server.conf"])
-        self.wait("server", self.server, lambda: self.ask("healthcheck"))
+        self.wait("server", self.server, lambda: self.ask("entry", "show"))
         run = subprocess.run([self.server_bin, "bundle", "show", "-socketPath", self.admin], capture_output=True,
                              check=True, timeout=20)
         with open(os.path.join(self.dir, "bootstrap.pem"), "wb") as f:
