@@ -37,6 +37,7 @@ class Command:
     def say(self, line):
         self.popen.stdin.write(line.encode() + b"\n")
         self.popen.stdin.flush()
+        time.sleep(0.03)  # a command counts only at the start of what openssl reads at once
 
     def hear(self, pattern):
         def look():
