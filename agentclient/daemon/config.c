@@ -161,7 +161,7 @@ static struct config *config_new(const struct config_source *src, const struct t
   return NULL;
 }
 
-struct config *config_load(struct config_list *all, const struct config_source *src, char *why, size_t why_len) {
+struct config *config_shared(struct config_list *all, const struct config_source *src, char *why, size_t why_len) {
   struct text t = {0};
   struct stat st;
   struct config *c = NULL;

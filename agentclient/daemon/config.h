@@ -40,7 +40,7 @@ struct config_source {
 };
 
 /* The shared configuration, referenced. NULL and "path:line:col: message" in why. */
-struct config *config_load(struct config_list *all, const struct config_source *src, char *why, size_t why_len);
+struct config *config_shared(struct config_list *all, const struct config_source *src, char *why, size_t why_len);
 void config_unref(struct config *c);
 void config_reopen_logs(struct config_list *all);
 

@@ -63,7 +63,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                               .vars_len = p.vars_len,
                               .uid = c->cred.uid,
                               .stderr_log = w->options->foreground || w->options->container};
-  struct config *config = config_load(&w->configs, &src, why, sizeof why);
+  struct config *config = config_shared(&w->configs, &src, why, sizeof why);
   if (!config) {
     log_error(w->log, "%.*s (pid %d): %s", (int)p.program_len, p.program, (int)c->cred.pid, why);
     refuse_hello(c, WIRE_BAD_CONFIG, EACCES, why);

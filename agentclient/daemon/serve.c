@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +16,12 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#define YOUNG_MS  1000 /* a handshake is young for this long; a good peer needs a few ms */
-#define EVICT_MS  2500 /* and may have to give way to others after this */
-#define YOUNG_MIN 64u
-#define BATCH     16 /* accepts in one go, so that one listener does not starve the rest */
-#define PAUSE_MS  50
+#define YOUNG_MS   1000 /* a handshake is young for this long; a good peer needs a few ms */
+#define EVICT_MS   2500 /* and may have to give way to others after this */
+#define YOUNG_MIN  64u
+#define BATCH      16 /* accepts in one go, so that one listener does not starve the rest */
+#define PAUSE_MS   50
+#define SUSPECT_MS 1000 /* somebody else accepts here and made us wait */
 
 struct inbound {
   TAILQ_ENTRY(inbound) link; /* oldest first */
@@ -197,12 +197,14 @@ static struct serve_conn *accept_one(struct serve *s) {
     return NULL;
   }
   c->remote_len = sizeof c->remote;
-  c->fd = accept4(s->fd, (struct sockaddr *)&c->remote, &c->remote_len, SOCK_CLOEXEC);
+  c->fd = unblock_accept(s->shared->unblock, s->fd, (struct sockaddr *)&c->remote, &c->remote_len, SOCK_CLOEXEC);
   if (c->fd < 0) {
     int err = errno;
     serve_conn_free(c);
-    if (err == ECONNABORTED || err == EINTR || err == EPROTO || err == EAGAIN)
+    if (err == ECONNABORTED || err == EPROTO || err == EAGAIN)
       event_add(&s->readable, NULL);
+    else if (err == ETIMEDOUT)
+      set_timer(s, SUSPECT_MS);
     else if (err != EINVAL)   /* EINVAL: shut down by the program; listen() again kicks */
       set_timer(s, PAUSE_MS); /* EMFILE, ENFILE, ENOBUFS, ENOMEM: they wait in the kernel */
     return NULL;
@@ -256,10 +258,6 @@ static void serve_event(evutil_socket_t fd, short what, void *arg) {
 
 struct serve *serve_new(const struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops,
                         void *arg) {
-  /* The program's number holds the stand-in, with flags of its own: nobody else accepts on this description. */
-  int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
-    return NULL;
   struct serve *s = calloc(1, sizeof *s);
   if (!s)
     return NULL;

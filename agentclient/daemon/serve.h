@@ -15,6 +15,7 @@
 #include "../handshake/handshake.h"
 #include "parting.h"
 #include "post.h"
+#include "unblock.h"
 
 #include <sys/socket.h>
 
@@ -26,6 +27,7 @@ struct serve_shared {
   struct post *post;
   struct handshake_pool *pool;
   struct parting *parting;
+  struct unblock *unblock;
   int fd_ceiling; /* an accepted number at or above it means: nearly out of descriptors, pause */
 };
 
@@ -64,7 +66,7 @@ struct serve_ops {
 };
 
 struct serve;
-/* Takes fd over (on success), makes it non-blocking. NULL and errno. */
+/* Takes fd over (on success); its file status flags stay as they are. NULL and errno. */
 struct serve *serve_new(const struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops,
                         void *arg);
 /* Closes the listener and ends its handshakes; no callback after it. */

@@ -219,10 +219,15 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->post = post_new(w->base);
   w->parting = parting_new(w->base);
   w->pool = handshake_pool_new(threads);
-  if (!w->post || !w->parting || !w->pool || workload_start() != 0)
+  w->unblock = unblock_new();
+  if (!w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
     return EX_OSERR;
-  w->shared = (struct serve_shared){
-      .base = w->base, .post = w->post, .pool = w->pool, .parting = w->parting, .fd_ceiling = fd_ceiling()};
+  w->shared = (struct serve_shared){.base = w->base,
+                                    .post = w->post,
+                                    .pool = w->pool,
+                                    .parting = w->parting,
+                                    .unblock = w->unblock,
+                                    .fd_ceiling = fd_ceiling()};
   return 0;
 }
 
@@ -266,6 +271,7 @@ void worker_close(struct worker *w) {
     handshake_pool_free(w->pool); /* what was under way is posted, and runs in post_free() */
   post_free(w->post);
   parting_free(w->parting);
+  unblock_free(w->unblock);
   if (w->base) {
     workload_stop();
     event_del(&w->idle);

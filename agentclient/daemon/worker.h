@@ -20,6 +20,7 @@ struct worker {
   struct post *post;
   struct handshake_pool *pool;
   struct parting *parting;
+  struct unblock *unblock;
   struct serve_shared shared;
   uid_t uid; /* our effective uid; 0 serves all */
   const struct daemon_options *options;
