@@ -107,11 +107,12 @@ def test_openssl_server_updates_its_keys(t):
     proc.line("^connected")
     for i, command in enumerate("KkKKk"):
         s.say(command)
-        s.hear(f"(?s)(SSL_do_handshake -> 1.*){{{i + 1}}}")
         s.say(f"line-{i}")
         proc.line(f"^got line-{i}$")
         s.hear(f"echo line-{i}")
-    proc.kill()
+    s.say("Q")
+    until("s_server ends", lambda: s.popen.poll() is not None)
+    assert s.text().count("SSL_do_handshake -> 1") == 5, s.text()  # it says so late, for its output is a file
 
 
 TERMINAL = """
