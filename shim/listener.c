@@ -7,6 +7,7 @@
  */
 #include "listener.h"
 
+#include "environ.h"
 #include "libc.h"
 #include "pending.h"
 #include "session.h"
@@ -90,10 +91,10 @@ static bool is_standin(const struct sockaddr *sa, socklen_t len, char name[WIRE_
 }
 
 static int random_name(char name[WIRE_NAME_LEN]) {
-  uint8_t bits[16];
+  uint8_t bits[12];
   if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
     return -EIO;
-  int at = snprintf(name, WIRE_NAME_LEN, "%s", WIRE_STANDIN_PREFIX);
+  int at = snprintf(name, WIRE_NAME_LEN, "%s%08x", WIRE_STANDIN_PREFIX, wire_instance_tag(environ_get("SVIDWRAP_INSTANCE")));
   for (size_t i = 0; i < sizeof bits; i++)
     at += snprintf(name + at, (size_t)(WIRE_NAME_LEN - at), "%02x", bits[i]);
   return 0;

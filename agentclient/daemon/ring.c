@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -50,8 +51,12 @@ static void ring_all(evutil_socket_t fd, short what, void *arg) {
 
 static void found(const char *name, void *arg) {
   struct ring *r = arg;
-  char padded[WIRE_NAME_LEN] = "";
+  char padded[WIRE_NAME_LEN] = "", tag[WIRE_TAG_LEN + 1];
   if (strlen(name) != WIRE_NAME_LEN - 1)
+    return;
+  /* Another instance's stand-ins are another daemon's to ring. */
+  snprintf(tag, sizeof tag, "%08x", wire_instance_tag(getenv("SVIDWRAP_INSTANCE")));
+  if (memcmp(name + sizeof WIRE_STANDIN_PREFIX - 1, tag, WIRE_TAG_LEN) != 0)
     return;
   memcpy(padded, name, WIRE_NAME_LEN - 1);
   struct bell *b = wire_name_valid(padded) ? calloc(1, sizeof *b) : NULL;

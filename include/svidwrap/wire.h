@@ -35,6 +35,15 @@
 #define WIRE_DAEMON_PREFIX "svidwrap/daemon/"
 /* Address of a stand-in listener: "\0" followed by a name of WIRE_NAME_LEN - 1 characters. */
 #define WIRE_STANDIN_PREFIX "svidwrap/"
+/* The first WIRE_TAG_LEN hex digits of a stand-in's name tell the instance it belongs to (so that a new
+ * daemon rings its own only); the others are 96 random bits. FNV-1a, 32 bits, of SVIDWRAP_INSTANCE. */
+#define WIRE_TAG_LEN 8
+static inline uint32_t wire_instance_tag(const char *instance) {
+  uint32_t h = 2166136261u;
+  for (; instance && *instance; instance++)
+    h = (h ^ (uint8_t)*instance) * 16777619u;
+  return h;
+}
 
 enum wire_type {
   /* shim -> daemon */
