@@ -458,6 +458,25 @@ static void a_description_names_every_rule_as_text_and_json(void **state) {
   policy_unref(p);
 }
 
+/* From the top of the source tree, where `make` runs the tests. */
+static void the_examples_are_valid(void **state) {
+  (void)state;
+  static const char *const files[] = {"examples/svidwrap.yaml", "examples/client.yaml"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char why[512] = "";
+    int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+      fail_msg("%s: not found from here", files[i]);
+    struct policy *p = policy_read(files[i], fd, vars, NULL, why, sizeof why);
+    if (!p)
+      fail_msg("%s", why);
+    assert_null(policy_unavailable(p));
+    assert_true(policy_rule_count(p) > 0);
+    policy_unref(p);
+    close(fd);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_exact_id_allows_itself_and_nobody_else),
@@ -480,6 +499,7 @@ int main(void) {
       cmocka_unit_test(what_is_not_available_yet_is_told_and_cannot_be_compiled),
       cmocka_unit_test(a_file_is_read_from_its_start_wherever_its_offset_is),
       cmocka_unit_test(a_directory_is_an_error_with_a_name),
+      cmocka_unit_test(the_examples_are_valid),
       cmocka_unit_test(a_description_names_every_rule_as_text_and_json),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
