@@ -56,7 +56,7 @@ struct handshake_request {
   const struct identity_svid *svid;
   struct policy *policy; /* referenced until done */
   uint32_t rule;
-  uint32_t timeout_ms;
+  uint32_t timeout_ms; /* 0: 10 s */
   handshake_fn done;
   void *arg;
 };

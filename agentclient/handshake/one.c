@@ -229,7 +229,11 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg) {
   finish_as(h, HANDSHAKE_TIMEOUT, reason);
 }
 
+#define TIMEOUT_DEFAULT_MS 10000u
+
 void handshake_one_begin(struct handshake *h, struct event_base *base) {
+  if (h->request.timeout_ms == 0) /* no handshake is without a deadline */
+    h->request.timeout_ms = TIMEOUT_DEFAULT_MS;
   struct timeval left = {.tv_sec = h->request.timeout_ms / 1000u,
                          .tv_usec = (suseconds_t)(h->request.timeout_ms % 1000u) * 1000};
   h->io.fd = h->request.fd;
