@@ -56,7 +56,10 @@ static void finish_refused(struct handshake *h) { finish_as(h, h->refusal, h->re
 static void fail(struct handshake *h, int ssl_error) {
   char reason[256];
   enum handshake_outcome outcome = handshake_failure(h, ssl_error, reason, sizeof reason);
-  /* "Does not hold the key" is the one finding that a refusal must not hide: the name in it is not the peer's. */
+  /* "Does not hold the key" is the one finding that a refusal must not hide: the name we refused is not the peer's.
+   */
+  if (outcome == HANDSHAKE_UNVERIFIED)
+    memset(&h->peer, 0, sizeof h->peer);
   if (h->verdict == VERDICT_REFUSED && outcome != HANDSHAKE_UNVERIFIED)
     finish_refused(h);
   else

@@ -156,6 +156,14 @@ static void on_info(const SSL *ssl, int where, int value) {
     p->alert = value & 0xff;
 }
 
+static void on_message(int sent, int version, int type, const void *buf, size_t len, SSL *ssl, void *arg) {
+  struct hs_peer *p = arg;
+  (void)version;
+  (void)ssl;
+  if (!sent && type == SSL3_RT_HEADER && len && *(const uint8_t *)buf == SSL3_RT_ALERT)
+    p->alert_in_clear = true;
+}
+
 static void on_keylog(const SSL *ssl, const char *line) {
   struct hs_peer *p = SSL_get_app_data(ssl);
   bool client = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
@@ -190,12 +198,15 @@ static void *peer_main(void *arg) {
   SSL_CTX_set_keylog_callback(p->ctx, on_keylog);
   SSL *ssl = SSL_new(p->ctx);
   SSL_set_app_data(ssl, p);
+  SSL_set_msg_callback(ssl, on_message);
+  SSL_set_msg_callback_arg(ssl, p);
   SSL_set_fd(ssl, p->fd);
   if (p->server)
     SSL_set_accept_state(ssl);
   else
     SSL_set_connect_state(ssl);
   talk(p, ssl);
+  p->saw_certificate = SSL_get0_peer_certificate(ssl) != NULL;
   SSL_free(ssl);
   if (p->hang_up)
     close(p->fd);

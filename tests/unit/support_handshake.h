@@ -27,7 +27,7 @@ struct hs_world {
 void hs_world_open(struct hs_world *w);
 void hs_world_close(struct hs_world *w);
 
-/* A connected TCP pair. */
+/* A connected TCP pair, whose blocking calls end after 20 s. */
 void hs_tcp(int fd[2]);
 
 /* One handshake of ours. */
@@ -53,9 +53,11 @@ struct hs_peer {
   const char *greet; /* server: written even before the client's Finished (0.5-RTT) */
   bool hang_up;      /* closes right after its handshake */
   pthread_t thread;
-  int rc;    /* of SSL_do_handshake() */
-  int alert; /* received, -1 if none */
-  int got;   /* bytes of application data, or -1 */
+  int rc;               /* of SSL_do_handshake() */
+  int alert;            /* received, -1 if none */
+  bool alert_in_clear;  /* it came in a plaintext record */
+  bool saw_certificate; /* of ours */
+  int got;              /* bytes of application data, or -1 */
   char data[64];
   char sni[64];
   uint8_t client_secret[48], server_secret[48];

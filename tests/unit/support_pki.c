@@ -4,7 +4,9 @@
  */
 #include "support_pki.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -222,6 +224,28 @@ void pki_svid_free(struct pki_svid *svid) {
   EVP_PKEY_free(svid->key);
   sk_X509_pop_free(svid->chain, X509_free);
   free(svid);
+}
+
+EVP_PKEY *pki_key_pretend(EVP_PKEY *victim) {
+  unsigned char *public = NULL;
+  EVP_PKEY *own = make_key(PKI_P256), *key = NULL;
+  BIGNUM *private = NULL;
+  size_t len = EVP_PKEY_get1_encoded_public_key(victim, &public);
+  MUST(len && EVP_PKEY_get_bn_param(own, OSSL_PKEY_PARAM_PRIV_KEY, &private));
+  OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+  MUST(build && OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0));
+  MUST(OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, public, len));
+  MUST(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, private));
+  OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+  EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+  MUST(ctx && EVP_PKEY_fromdata_init(ctx) == 1 && EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) == 1);
+  EVP_PKEY_CTX_free(ctx);
+  OSSL_PARAM_free(params);
+  OSSL_PARAM_BLD_free(build);
+  BN_free(private);
+  OPENSSL_free(public);
+  EVP_PKEY_free(own);
+  return key;
 }
 
 X509_CRL *pki_crl(const struct pki_ca *ca, X509 *cert, struct pki_validity valid) {

@@ -79,6 +79,9 @@ void pki_ca_free(struct pki_ca *ca);
 struct pki_svid *pki_issue(const struct pki_ca *ca, const struct pki_leaf *leaf);
 void pki_svid_free(struct pki_svid *svid);
 
+/* A P-256 key that claims the public half of another and does not have its private half: a thief's. */
+EVP_PKEY *pki_key_pretend(EVP_PKEY *victim);
+
 /* A CRL of the CA that lists cert (may be NULL: an empty list). */
 X509_CRL *pki_crl(const struct pki_ca *ca, X509 *cert, struct pki_validity valid);
 

@@ -225,6 +225,8 @@ static void a_server_that_the_policy_does_not_name_is_told_access_denied(void **
   assert_string_equal(o.result.peer.text, "spiffe://example.org/stranger");
   hs_peer_join(&p);
   assert_int_equal(p.alert, SSL_AD_ACCESS_DENIED);
+  assert_false(p.alert_in_clear);
+  assert_false(p.saw_certificate);
   assert_true(p.rc != 1);
   hs_done(&o);
 }
@@ -303,6 +305,24 @@ static void a_client_without_a_certificate_is_refused(void **state) {
   hs_peer_join(&p);
   assert_int_equal(p.alert, 116); /* certificate_required */
   hs_done(&o);
+}
+
+/* Certificates are public. Whoever shows one without its key must not get its owner into our audit log. */
+static void a_borrowed_certificate_is_not_believed(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    struct pki_svid *victim = i ? w.stranger : w.client, thief = *victim;
+    thief.key = pki_key_pretend(victim->key);
+    struct hs_peer p = {.ctx = client_context(&thief)};
+    struct hs_ours o;
+    hs_meet(&w, &o, &p, RULE_IN);
+    outcome_is(&o, HANDSHAKE_UNVERIFIED, "does not hold the key");
+    assert_int_equal(o.result.peer.len, 0);
+    hs_peer_join(&p);
+    assert_int_equal(p.alert, SSL_AD_DECRYPT_ERROR);
+    hs_done(&o);
+    EVP_PKEY_free(thief.key);
+  }
 }
 
 /* ---- when the peer refuses us ------------------------------------------------------------------------------- */
@@ -428,6 +448,7 @@ int main(void) {
       cmocka_unit_test(policy_audit_does_not_excuse_a_bad_certificate),
       cmocka_unit_test(impostors_are_refused_in_both_roles),
       cmocka_unit_test(a_client_without_a_certificate_is_refused),
+      cmocka_unit_test(a_borrowed_certificate_is_not_believed),
       cmocka_unit_test(a_client_that_refuses_us_is_reported_by_its_alert),
       cmocka_unit_test(a_server_that_refuses_us_does_so_later),
       cmocka_unit_test(early_application_data_stays_in_the_kernel),
