@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Do Workload API clients that others wrote accept our dev agent? go-spiffe on grpc-go; the PyPI package `spiffe`."""
+"""Do Workload API clients that others wrote accept our dev agent? go-spiffe on grpc-go, the
+PyPI package `spiffe` on grpcio, the crate `spiffe` on tonic (java-spiffe: test_peer_java.py)."""
 import os
 import signal
 import sys
@@ -87,3 +88,11 @@ def test_python_spiffe_takes_what_the_dev_agent_serves(t):
     assert proc.wait() == 0, proc.text()
     got = last(proc)
     assert got["ids"] == [f"{TD}/python"] and got["domains"] == ["example.org", "partner.test"], got
+
+
+def test_rust_spiffe_takes_what_the_dev_agent_serves(t):
+    binary = peer("rustpeer")
+    a = t.agent([entry(f"{TD}/rust", binary), entry(f"{TD}/rust2", binary, hint="x")], federation=[partner(t)])
+    proc = t.spawn([binary, a.address], name="rustpeer")
+    assert proc.wait() == 0, proc.text()
+    assert last(proc) == {"ids": [f"{TD}/rust", f"{TD}/rust2"], "bundles": 2}, proc.text()
