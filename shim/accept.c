@@ -66,9 +66,12 @@ static void park(int n) {
 }
 
 /* The daemon rang: it is new, or it needs a fresh agent connection. */
-static void answer_ring(uint32_t kind, uid_t uid) {
-  if (kind == HANDOVER_REGISTER) {
-    session_follow(uid);
+static void answer_ring(struct listener *l, uint32_t kind, const struct ucred *from) {
+  if (kind == HANDOVER_REGISTER && session_is_with(from->pid)) {
+    /* It rings every stand-in, and there is a session already: by another stand-in, or by a connect(). */
+    listener_register(l);
+  } else if (kind == HANDOVER_REGISTER) {
+    session_follow(from->uid);
     if (session_ready(true) == 0) {
       session_agent(0, NULL, NULL);
       listener_register_all();
@@ -124,23 +127,23 @@ static enum verdict take_connection(int listener, int n, struct wire_handover *m
 }
 
 /* What came in at number n? */
-static enum verdict examine(int listener, int n, struct wire_handover *m, int flags) {
-  uid_t uid;
+static enum verdict examine(struct listener *l, int n, struct wire_handover *m, int flags) {
+  struct ucred from = {0};
   fdtab_fresh(n);
-  if (!transport_peer_trusted(n, &uid)) {
-    session_complain("user %u connected to a stand-in listener: closed", (unsigned)uid);
+  if (!transport_peer_trusted(n, &from)) {
+    session_complain("user %u connected to a stand-in listener: closed", (unsigned)from.uid);
     libc_real()->close(n);
     return AGAIN;
   }
   int there = peek_message(n, m);
   if (there == 1 && m->kind == HANDOVER_CONN)
-    return take_connection(listener, n, m, flags);
+    return take_connection(l->real, n, m, flags);
   if (there == 0)
     park(n);
   if (there == 1) {
     take_message(n, m);
     libc_real()->close(n);
-    answer_ring(m->kind, uid);
+    answer_ring(l, m->kind, &from);
     return AGAIN;
   }
   libc_real()->close(n);
@@ -158,7 +161,7 @@ int listener_accept(struct sock *s, int fd, struct sockaddr *addr, socklen_t *le
     int n = libc_real()->accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     if (n < 0)
       return -1;
-    if (examine(s->listener->real, n, &m, flags) != TAKEN)
+    if (examine(s->listener, n, &m, flags) != TAKEN)
       continue;
     if (addr && len) {
       socklen_t have = m.peer_len <= sizeof m.peer ? (socklen_t)m.peer_len : 0;

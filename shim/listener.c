@@ -154,13 +154,15 @@ static int register_listener(struct listener *l, int fd) {
   return rc;
 }
 
+void listener_register(struct listener *l) {
+  if (l->used && l->real >= 0)
+    register_listener(l, l->real);
+}
+
 void listener_register_all(void) {
   for (struct page *p = atomic_load(&pages); p; p = p->next) {
-    for (size_t i = 0; i < LISTENERS_PER_PAGE; i++) {
-      struct listener *l = &p->slot[i];
-      if (l->used && l->real >= 0)
-        register_listener(l, l->real);
-    }
+    for (size_t i = 0; i < LISTENERS_PER_PAGE; i++)
+      listener_register(&p->slot[i]);
   }
 }
 

@@ -46,7 +46,8 @@ int listener_shutdown(struct sock *s, int fd, int how);
 /* bind() answered EADDRINUSE: have the daemon look for orphans. True: try again. */
 bool listener_sync(const struct sockaddr *sa, socklen_t len);
 
-/* Registers every listener of this process with the daemon again (the daemon is new). */
+/* Registers one, or every listener of this process with the daemon again (the daemon is new). */
+void listener_register(struct listener *l);
 void listener_register_all(void);
 
 void listener_after_fork(void);

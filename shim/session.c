@@ -39,6 +39,7 @@ static struct {
   struct wire_token token;
   char endpoint[1024];
   uid_t daemon_uid;
+  uint32_t daemon_pid;
   bool follows;    /* daemon_uid was told by a ring */
   bool had_daemon; /* some daemon served this process before */
   uid_t ruid, euid;
@@ -77,6 +78,10 @@ void session_follow(unsigned uid) {
   session.follows = true;
 }
 
+bool session_is_with(int pid) {
+  return atomic_load(&session.state) == SESSION_READY && session.daemon_pid == (uint32_t)pid;
+}
+
 struct wire_token session_token(void) { return session.token; }
 
 /* -- HELLO, by one thread at a time -- */
@@ -97,6 +102,7 @@ static int install(struct hello_answer *a) {
   /* The old table stays mapped: another thread may be reading it. A daemon restart costs one mapping. */
   session.rules = rules;
   session.token = a->welcome.token;
+  session.daemon_pid = a->welcome.daemon_pid;
   memcpy(session.endpoint, a->welcome.endpoint, sizeof session.endpoint);
   session.endpoint[sizeof session.endpoint - 1] = 0;
   fdtab_unhide_close(&session.control);

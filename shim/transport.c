@@ -41,14 +41,11 @@ static socklen_t daemon_address(struct sockaddr_un *sun, uid_t uid) {
   return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
-bool transport_peer_trusted(int sock, uid_t *uid) {
-  struct ucred cred;
-  socklen_t len = sizeof cred;
-  if (libc_real()->getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+bool transport_peer_trusted(int sock, struct ucred *cred) {
+  socklen_t len = sizeof *cred;
+  if (libc_real()->getsockopt(sock, SOL_SOCKET, SO_PEERCRED, cred, &len) != 0)
     return false;
-  if (uid)
-    *uid = cred.uid;
-  return cred.uid == 0 || cred.uid == geteuid();
+  return cred->uid == 0 || cred->uid == geteuid();
 }
 
 /* One attempt; -1 and errno. */
@@ -56,13 +53,14 @@ static int dial_once(uid_t uid) {
   struct sockaddr_un sun;
   socklen_t len = daemon_address(&sun, uid);
   struct timeval limit = {.tv_sec = 2};
+  struct ucred cred;
   int s = libc_real()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (s < 0)
     return -1;
   fdtab_fresh(s);
   libc_real()->setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   if (libc_real()->connect(s, (struct sockaddr *)&sun, len) == 0) {
-    if (transport_peer_trusted(s, NULL))
+    if (transport_peer_trusted(s, &cred))
       return s;
     session_complain("the daemon's socket @%s belongs to another user: refused; end that process, or set "
                      "SVIDWRAP_INSTANCE", sun.sun_path + 1);

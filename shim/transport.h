@@ -17,7 +17,8 @@ int transport_dial(uid_t uid, bool known);
 /* The same, but only when it answers now. */
 int transport_dial_running(uid_t uid);
 /* Is the other end of a unix socket root or our own effective uid? */
-bool transport_peer_trusted(int sock, uid_t *uid);
+struct ucred;
+bool transport_peer_trusted(int sock, struct ucred *cred);
 
 uint64_t transport_now_ms(void);
 void transport_sleep_ms(unsigned ms);
