@@ -225,10 +225,10 @@ def test_silent_agent(t):
 
 def test_an_empty_bundle_trusts_nobody(t):
     p = Pair(t, "-mode", "empty-bundle")
-    server = t.wrapped(p.config["server"], [*TALK, "serve", str(p.port)], how="preload")
-    until("an end or a listener", lambda: not server.alive() or "serving" in server.text())
-    go = go_dial(t, p.files, p.port, "-text", "hello", fails=True)
-    assert go["event"] == "error", go
+    p.serve()
+    go = go_dial(t, p.files, p.port, "-text", "hello")
+    assert go["received"] == 0 and "unknown certificate authority" in go["read_error"], go
+    t.audited(result="denied", direction="inbound", client_spiffe_id=GO, reason=re.compile("trust bundle"))
 
 
 def test_several_svids_the_first_is_the_default(t):
