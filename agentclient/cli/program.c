@@ -90,9 +90,17 @@ static bool foreign(const struct facts *f) { return f->elf.foreign; }
 static bool malformed(const struct facts *f) { return f->elf.malformed || !f->elf.executable; }
 static bool go(const struct facts *f) { return f->elf.go; }
 static bool is_static(const struct facts *f) { return !f->elf.has_interpreter; }
-static bool musl(const struct facts *f) {
+static bool loader_begins(const struct facts *f, const char *name) {
   const char *base = strrchr(f->elf.interpreter, '/');
-  return strncmp(base ? base + 1 : f->elf.interpreter, "ld-musl", 7) == 0;
+  return strncmp(base ? base + 1 : f->elf.interpreter, name, strlen(name)) == 0;
+}
+static bool musl(const struct facts *f) { return loader_begins(f, "ld-musl"); }
+static bool not_glibc(const struct facts *f) {
+  static const char *const glibc[] = {"ld-linux", "ld64.so.", "ld.so.", "ld-2."};
+  for (size_t i = 0; i < sizeof glibc / sizeof *glibc; i++)
+    if (loader_begins(f, glibc[i]))
+      return false;
+  return true;
 }
 
 static const struct {
@@ -123,6 +131,7 @@ static const struct {
     {musl,
      "it is built for the musl C library and svidwrap's library for glibc; use a glibc build of it (a Debian-based "
      "image instead of an Alpine-based one)"},
+    {not_glibc, "its loader is not glibc's, and svidwrap's library is made for glibc; use a glibc build of it"},
 };
 
 static int gather(const char *path, int fd, struct facts *f, char *why, size_t why_len) {

@@ -13,11 +13,13 @@
 #include "../workload/workload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -157,6 +159,27 @@ static int check_config(struct run *r, bool *active, bool *io_uring_unsafe) {
   return rc;
 }
 
+/* The dynamic loader only warns about a library that it cannot preload, and starts the program without it. So
+ * what would make it fail is tried here: another machine's file, no right to read, a noexec file system. */
+static int check_shim(const char *shim) {
+  struct program_elf elf;
+  int rc = EX_OK, fd = open(shim, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || program_elf_read(fd, &elf) != 0)
+    rc = say(EX_OSFILE, "%s cannot be read, so it cannot be preloaded", shim);
+  else if (elf.malformed || elf.foreign || !elf.executable)
+    rc = say(EX_OSFILE, "%s is not a library for this machine; install svidwrap again", shim);
+  else {
+    void *p = mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+      rc = say(EX_OSFILE, "%s cannot be mapped for execution (a noexec file system?); install it elsewhere", shim);
+    else
+      munmap(p, 1);
+  }
+  if (fd >= 0)
+    close(fd);
+  return rc;
+}
+
 /* Beside the binary (a build tree), in ../lib/svidwrap (an installation), or under the prefix. */
 static int find_shim(struct run *r) {
   char try[PATH_MAX + 64];
@@ -176,7 +199,7 @@ static int find_shim(struct run *r) {
     if (strpbrk(r->shim, ": \t\n"))
       return say(EX_OSFILE, "%s: LD_PRELOAD cannot hold a path with spaces or colons; install svidwrap elsewhere",
                  r->shim);
-    return EX_OK;
+    return check_shim(r->shim);
   }
   return say(EX_OSFILE,
              "libsvidwrap.so is neither beside %s nor in ../lib/svidwrap nor in " SVIDWRAP_PREFIX

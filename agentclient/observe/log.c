@@ -131,8 +131,8 @@ static void emit_json(struct log *l, enum policy_log_level level, const char *te
 }
 
 /* Under l->lock; text is clean. */
-static void emit(struct log *l, enum policy_log_level level, const char *text) {
-  if (l->format == POLICY_LOG_JSON) {
+static void emit(struct log *l, enum policy_log_format format, enum policy_log_level level, const char *text) {
+  if (format == POLICY_LOG_JSON) {
     emit_json(l, level, text);
     return;
   }
@@ -147,13 +147,13 @@ static void emit(struct log *l, enum policy_log_level level, const char *text) {
 }
 
 /* Tells of lines that were lost, as soon as there is room for that again. */
-static void emit_dropped(struct log *l) {
+static void emit_dropped(struct log *l, enum policy_log_format format) {
   char text[96];
   uint64_t lost = sink_dropped(&l->sink);
   if (lost == 0)
     return;
   snprintf(text, sizeof text, "log: %" PRIu64 " lines were lost, whoever reads this log is too slow", lost);
-  emit(l, POLICY_LOG_WARNING, text);
+  emit(l, format, POLICY_LOG_WARNING, text);
   l->sink.dropped = l->sink.dropped ? lost : 0; /* still no room: the sum stays */
 }
 
@@ -168,8 +168,8 @@ void log_line(struct log *l, enum policy_log_level level, const char *fmt, ...) 
     va_end(ap);
     format_clean(raw, clean, sizeof clean);
     pthread_mutex_lock(&l->lock);
-    emit_dropped(l);
-    emit(l, level, clean);
+    emit_dropped(l, l->format);
+    emit(l, l->format, level, clean);
     pthread_mutex_unlock(&l->lock);
   }
   log_unref(l);
@@ -180,7 +180,7 @@ void log_raw(struct log *l, const char *line) {
   int saved = errno;
   l = hold(l);
   pthread_mutex_lock(&l->lock);
-  emit_dropped(l);
+  emit_dropped(l, POLICY_LOG_JSON); /* audit lines are JSON whatever the log is */
   sink_write(&l->sink, LOG_INFO, line, strlen(line));
   pthread_mutex_unlock(&l->lock);
   log_unref(l);

@@ -82,33 +82,37 @@ int sink_reopen(struct sink *s) {
   return 0;
 }
 
-/* Pieces of PIPE_BUF at most: poll() promises a pipe's writer that much and no more. */
-static bool write_all(int fd, const char *data, size_t len) {
-  while (len > 0) {
+/* How much was written. In pieces of PIPE_BUF at most: poll() promises a pipe's writer that much and no more. */
+static size_t write_some(int fd, const char *data, size_t len) {
+  size_t done = 0;
+  while (done < len) {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
     if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
-      return false;
-    ssize_t n = write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+      break;
+    ssize_t n = write(fd, data + done, len - done < PIPE_BUF ? len - done : PIPE_BUF);
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return false;
-    data += n;
-    len -= (size_t)n;
+      break;
+    done += (size_t)n;
   }
-  return true;
+  return done;
 }
 
-static bool write_stream(int fd, const char *line, size_t len) {
-  char small[1024], *buf = len < sizeof small ? small : malloc(len + 1);
+static bool write_stream(struct sink *s, int fd, const char *line, size_t len) {
+  char small[1024], *buf = len + 2 <= sizeof small ? small : malloc(len + 2);
   if (!buf)
     return false;
-  memcpy(buf, line, len);
-  buf[len] = '\n';
-  bool ok = write_all(fd, buf, len + 1);
+  size_t begin = s->torn ? 1 : 0, all = begin + len + 1;
+  buf[0] = '\n';
+  memcpy(buf + begin, line, len);
+  buf[all - 1] = '\n';
+  size_t done = write_some(fd, buf, all);
+  if (done > 0)
+    s->torn = done < all;
   if (buf != small)
     free(buf);
-  return ok;
+  return done == all;
 }
 
 /* RFC 3164's header, as syslog(3) writes it to the socket. */
@@ -134,8 +138,8 @@ static bool write_syslog(struct sink *s, int severity, const char *line, size_t 
 
 void sink_write(struct sink *s, int severity, const char *line, size_t len) {
   bool ok = s->kind == SINK_SYSLOG   ? write_syslog(s, severity, line, len)
-            : s->kind == SINK_STDERR ? write_stream(STDERR_FILENO, line, len)
-                                     : write_stream(s->fd, line, len);
+            : s->kind == SINK_STDERR ? write_stream(s, STDERR_FILENO, line, len)
+                                     : write_stream(s, s->fd, line, len);
   s->dropped += !ok;
 }
 

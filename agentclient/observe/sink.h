@@ -7,6 +7,7 @@
 #ifndef OBSERVE_SINK_H
 #define OBSERVE_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct sink {
   int fd; /* SINK_FILE, SINK_SYSLOG; -1: not open */
   char *path;
   uint64_t dropped; /* since the last call of sink_dropped() */
+  bool torn;        /* the last line lost its end (a full disk): the next begins on a line of its own */
 };
 
 /* to: "stderr", "syslog" or a path, which is created with mode 0640 and appended to. 0, or -1 with errno. */

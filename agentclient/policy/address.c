@@ -110,6 +110,13 @@ static int prefix_length(const char *s, int bits) {
   return n == 0 || *s || v > bits ? -1 : v;
 }
 
+/* 0.0.0.0 or ::, which a listener would call "any". */
+static bool is_unspecified(const struct range *at) {
+  static const uint8_t zero[16];
+  return memcmp(at->addr + 12, zero, 4) == 0 && memcmp(at->addr, zero, 10) == 0 && (at->addr[10] == at->addr[11]) &&
+         (at->addr[10] == 0xff || at->addr[10] == 0);
+}
+
 static int bits_beyond(const uint8_t addr[16], unsigned prefix) {
   for (unsigned i = prefix; i < 128; i++)
     if (addr[i / 8] & (0x80u >> (i % 8)))
@@ -148,7 +155,8 @@ static int read_range(struct reader *r, const struct ynode *n, char *host, struc
     into = at->addr;
   }
   int len = prefix_length(tail ? tail : "", bits);
-  if (tail && *tail)
+  bool sized = tail && *tail;
+  if (sized)
     host[tail - host] = '\0';
   if (bits == 32) {
     at->addr[10] = at->addr[11] = 0xff;
@@ -160,6 +168,9 @@ static int read_range(struct reader *r, const struct ynode *n, char *host, struc
   if (len < 0)
     return reader_fail(r, n, "'%s': expected a prefix length from 0 to %d behind the '/'", text, bits);
   at->prefix = (uint8_t)(bits == 32 ? 96 + len : len);
+  if (!sized && is_unspecified(at))
+    return reader_fail(r, n, "'%s' is one address, not any; write '*:PORT' for any (or '%s/%d:PORT' if you mean it)",
+                       text, text, bits);
   if (bits_beyond(at->addr, at->prefix))
     return reader_fail(r, n, "'%s': the address has bits set beyond its prefix of %d; write the network's address",
                        text, len);

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -202,6 +204,28 @@ static void a_full_pipe_never_blocks_and_lost_lines_are_counted(void **state) {
   assert_int_equal(whole + atoi(told), 5000);
 }
 
+/* As on a full disk: the file may grow to 600 bytes and no further. */
+static void a_line_that_was_cut_off_does_not_spoil_the_next(void **state) {
+  (void)state;
+  char buf[2048];
+  unlink(path);
+  struct log *l = open_log(path, POLICY_LOG_TEXT, POLICY_LOG_INFO);
+  struct rlimit old, small;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  small = (struct rlimit){600, old.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  log_info(l, "%0500d", 1);
+  log_info(l, "%0500d", 2);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+  log_raw(l, "{\"whole\":1}");
+  log_unref(l);
+  slurp(path, buf, sizeof buf);
+  assert_non_null(strstr(buf, "\n{\"timestamp\":"));
+  assert_non_null(strstr(buf, "1 lines were lost"));
+  assert_non_null(strstr(buf, "\n{\"whole\":1}\n"));
+}
+
 static int listen_syslog(void) {
   struct sockaddr_un un = {.sun_family = AF_UNIX};
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -300,6 +324,7 @@ int main(void) {
       cmocka_unit_test(a_path_that_cannot_be_opened_is_told_with_its_cause),
       cmocka_unit_test(reopening_writes_to_the_new_file_and_keeps_the_old_when_it_cannot),
       cmocka_unit_test(a_full_pipe_never_blocks_and_lost_lines_are_counted),
+      cmocka_unit_test(a_line_that_was_cut_off_does_not_spoil_the_next),
       cmocka_unit_test(syslog_gets_a_priority_a_name_and_no_second_time),
       cmocka_unit_test(syslog_is_found_again_after_a_restart_and_never_blocks),
       cmocka_unit_test(the_default_may_be_replaced_while_others_write),

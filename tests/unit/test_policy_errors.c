@@ -181,6 +181,8 @@ static void ports_and_destinations_that_cannot_be_read_exactly_are_refused(void 
       {TO("*/8:80"), "1:16: '*/8' is neither"},
       {TO("a b:80"), "1:16: 'a b' is neither"},
       {TO("web.test/24:80"), "1:16: 'web.test/24' is neither"},
+      {TO("0.0.0.0:80"), "1:16: '0.0.0.0' is one address, not any; write '*:PORT' for any"},
+      {TO("[::]:80"), "1:16: '[::]' is one address, not any"},
       {TO("web.test:0"), "1:16: '0' is not a port"},
       {"connect: [{to: [], mode: off}]", "1:16: to: the list is empty"},
       {"connect:\n  - to: [::1]:80", "2:10: not valid YAML"},

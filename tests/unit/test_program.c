@@ -193,13 +193,17 @@ static void a_go_program_is_refused_by_its_sections(void **state) {
   }
 }
 
-static void a_program_for_musl_is_refused(void **state) {
+static void a_program_for_another_c_library_is_refused(void **state) {
   (void)state;
   struct image im;
   static const char musl[] = "/lib/ld-musl-x86_64.so.1";
   start(&im);
   add_segment(&im, PT_INTERP, PF_R, musl, sizeof musl);
   judged(write_image(&im), 65, "musl");
+  static const char other[] = "/system/bin/linker64";
+  start(&im);
+  add_segment(&im, PT_INTERP, PF_R, other, sizeof other);
+  judged(write_image(&im), 65, "its loader is not glibc's");
 }
 
 static void another_class_byte_order_or_machine_is_refused(void **state) {
@@ -219,10 +223,10 @@ static void another_class_byte_order_or_machine_is_refused(void **state) {
 static void a_missing_loader_is_not_found(void **state) {
   (void)state;
   struct image im;
-  static const char none[] = "/nonexistent/ld.so";
+  static const char none[] = "/nonexistent/ld-linux.so.2";
   start(&im);
   add_segment(&im, PT_INTERP, PF_R, none, sizeof none);
-  judged(write_image(&im), 127, "its loader /nonexistent/ld.so: No such file");
+  judged(write_image(&im), 127, "its loader /nonexistent/ld-linux.so.2: No such file");
 }
 
 static void setuid_setgid_and_capabilities_are_refused_unless_nothing_changes(void **state) {
@@ -395,7 +399,7 @@ int main(void) {
       cmocka_unit_test(a_go_program_is_refused_by_its_note),
       cmocka_unit_test(a_go_program_without_notes_and_sections_is_refused_by_its_data),
       cmocka_unit_test(a_go_program_is_refused_by_its_sections),
-      cmocka_unit_test(a_program_for_musl_is_refused),
+      cmocka_unit_test(a_program_for_another_c_library_is_refused),
       cmocka_unit_test(another_class_byte_order_or_machine_is_refused),
       cmocka_unit_test(a_missing_loader_is_not_found),
       cmocka_unit_test(setuid_setgid_and_capabilities_are_refused_unless_nothing_changes),

@@ -212,6 +212,25 @@ static void the_program_is_this_very_process_with_its_arguments_and_exit_code(vo
   said(out, "arg --config\narg x y\narg 7\n");
 }
 
+/* The loader would only warn, and start the program in plaintext. */
+static void a_library_that_cannot_be_preloaded_exits_72(void **state) {
+  (void)state;
+  char *path = config(AGENT RULE), *lib = in_dir("libsvidwrap.so"), away[256];
+  snprintf(away, sizeof away, "%s", in_dir("away"));
+  assert_int_equal(rename(lib, away), 0);
+  int missing = SVIDWRAP(S("run"), S("-c"), path, in_dir("report"));
+  int fd = open(lib, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+  assert_int_equal(write(fd, "words\n", 6), 6);
+  close(fd);
+  int text = SVIDWRAP(S("run"), S("-c"), path, in_dir("report"));
+  assert_int_equal(rename(away, lib), 0);
+  assert_int_equal(text, 72);
+  said(err, "is not a library for this machine");
+  assert_string_equal(out, "");
+  if (access(SVIDWRAP_PREFIX "/lib/svidwrap/libsvidwrap.so", F_OK) != 0)
+    assert_int_equal(missing, 72);
+}
+
 static void the_environment_leads_to_the_shim_and_the_daemon(void **state) {
   (void)state;
   char want[512];
@@ -306,6 +325,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(programs_that_cannot_be_run_exit_as_in_a_shell),
       cmocka_unit_test(a_program_that_the_preload_would_not_reach_exits_65),
       cmocka_unit_test(the_program_is_this_very_process_with_its_arguments_and_exit_code),
+      cmocka_unit_test(a_library_that_cannot_be_preloaded_exits_72),
       cmocka_unit_test(the_environment_leads_to_the_shim_and_the_daemon),
       cmocka_unit_test(options_reach_the_program_as_variables),
       cmocka_unit_test(io_uring_is_out_of_reach_unless_the_configuration_says_otherwise),
