@@ -10,6 +10,7 @@
 #include <elf.h>
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,20 +31,6 @@
 #else
 #define OUR_DATA ELFDATA2MSB
 #endif
-#if defined(__x86_64__)
-#define OUR_MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define OUR_MACHINE EM_AARCH64
-#elif defined(__riscv)
-#define OUR_MACHINE EM_RISCV
-#elif defined(__powerpc64__)
-#define OUR_MACHINE EM_PPC64
-#elif defined(__s390x__)
-#define OUR_MACHINE EM_S390
-#else
-#error "name this machine's EM_ constant"
-#endif
-
 static const char go_magic[14] = "\xff Go buildinf:";
 
 /* Up to len bytes at off; how many there were. */
@@ -63,6 +50,16 @@ static size_t get_some(int fd, uint64_t off, void *buf, size_t len) {
 }
 
 static bool get(int fd, uint64_t off, void *buf, size_t len) { return get_some(fd, off, buf, len) == len; }
+
+/* This machine, as our own binary names it. EM_NONE, which fits no program, when that cannot be read. */
+static ElfW(Half) our_machine(void) {
+  ElfW(Ehdr) own;
+  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  bool known = fd >= 0 && get(fd, 0, &own, sizeof own);
+  if (fd >= 0)
+    close(fd);
+  return known ? own.e_machine : EM_NONE;
+}
 
 /* Go's linker leaves a note "Go", type 4 (the build ID). */
 static bool note_is_go(int fd, uint64_t off, uint64_t size) {
@@ -149,7 +146,7 @@ int program_elf_read(int fd, struct program_elf *elf) {
     return 0;
   }
   if (e.e_ident[EI_CLASS] != OUR_CLASS || e.e_ident[EI_DATA] != OUR_DATA ||
-      (have == sizeof e && e.e_machine != OUR_MACHINE)) {
+      (have == sizeof e && e.e_machine != our_machine())) {
     elf->foreign = true;
     return 0;
   }
