@@ -53,11 +53,13 @@ void pending_close_fd(struct sock *s, int fd);
 void pending_close(struct sock *s);
 
 /* Around fork(): prepare takes this module's locks and adds the child's share to every pending connect;
- * exactly one of the others follows. pending_after_fork(s) remains for a fork that was not prepared. */
+ * exactly one of the others follows (the child's calls pending_after_fork() for every sock). */
 void pending_fork_prepare(void);
 void pending_fork_parent(bool failed);
 void pending_fork_child(void);
 void pending_after_fork(struct sock *s);
+/* exec replaces this process: its shares are given back; and taken again when exec failed. */
+void pending_exec(bool failed);
 
 /* epoll registrations of TCP sockets, so that connect() and listen() know where their number is watched
  * (epollreg.c). epollreg_rearm: after listen() put a stand-in over fd, register it again. */

@@ -91,13 +91,6 @@ void pending_fork_parent(bool failed) {
   lock_drop(&pending_gate, &saved);
 }
 
-void pending_fork_child(void) {
-  lock_signals saved = fork_saved;
-  epollreg_fork_done();
-  pending_pool_reset();
-  lock_drop(&pending_gate, &saved);
-}
-
 void pending_after_fork(struct sock *s) {
   struct pending *p = s->pending;
   if (!p)
@@ -113,4 +106,37 @@ void pending_after_fork(struct sock *s) {
     p->taken_then = cell_share(p->cell) == CELL_TAKEN;
   p->joined_late = p->taken_then;
   p->shared = false;
+}
+
+static void child_one(struct sock *s, void *arg) {
+  (void)arg;
+  pending_after_fork(s);
+}
+
+void pending_fork_child(void) {
+  lock_signals saved = fork_saved;
+  epollreg_fork_done();
+  pending_pool_reset();
+  sock_each(child_one, NULL);
+  lock_drop(&pending_gate, &saved);
+}
+
+static void exec_one(struct sock *s, void *failed) {
+  struct pending *p = s->pending;
+  if (!p || atomic_load(&s->kind) != SOCK_PENDING)
+    return;
+  if (failed && p->lent)
+    cell_share(p->cell);
+  p->lent = !failed && cell_processes(p->cell) > 1; /* alone: the reply socket closes with this image */
+  if (p->lent)
+    cell_drop(p->cell);
+}
+
+void pending_exec(bool failed) {
+  lock_signals saved;
+  if (atomic_load(&pending_count) == 0)
+    return;
+  lock_take(&pending_gate, &saved);
+  sock_each(exec_one, failed ? &failed : NULL);
+  lock_drop(&pending_gate, &saved);
 }

@@ -62,6 +62,7 @@ struct pending {
   bool shared;            /* pending_fork_prepare() has counted the child */
   bool taken_then;        /* and the answer had been taken by another process when it did */
   bool joined_late;       /* so this process is not among the slot's holders yet */
+  bool lent;              /* given back by pending_exec() */
   uint32_t regs;          /* epollreg's list */
   struct rules_entry rule;
   struct sockaddr_storage dest;
@@ -96,8 +97,9 @@ void pending_fail(struct sock *s, struct pending *p, int fd, int err);
 void pending_native(struct sock *s, struct pending *p, int fd);
 /* Every number of s becomes plain. Only for a TCP socket that is not connected. */
 void pending_unmanage(struct sock *s, int fd);
-/* The errno that waits to be reported, once; then 0. */
-int pending_take_error(struct sock *s, struct pending *p);
+/* The errno that waits to be reported, once; then 0. The kernel's own error (a reset, by our disconnecting) goes
+ * with it, and POLLERR with that. */
+int pending_take_error(struct sock *s, struct pending *p, int fd);
 /* What a connect() that waited answers now that the sock is PENDING no more. */
 int pending_result(struct sock *s, struct pending *p, int fd);
 

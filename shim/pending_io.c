@@ -72,8 +72,8 @@ int pending_result(struct sock *s, struct pending *p, int fd) {
   }
   int err = 0;
   if (s->pending == p) {
-    err = pending_take_error(s, p);
-    make_fresh(s, p, fd);
+    make_fresh(s, p, fd); /* first: it leaves an error of its own in the kernel */
+    err = pending_take_error(s, p, fd);
   } else if (fdtab_plain(fd)) {
     /* TCP failed, and the kernel knows why. Taking the error leaves the socket as fresh, as in the kernel. */
     socklen_t len = sizeof err;
@@ -150,12 +150,11 @@ int pending_so_error(struct sock *s, int fd, int *error) {
   if (kind == SOCK_PENDING)
     return 0; /* reading it would take from the kernel what it has yet to say */
   struct pending *p = kind == SOCK_FAILED ? pending_pin(s) : NULL;
-  int rc = libc_real()->getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &len);
-  if (p) {
-    *error = pending_take_error(s, p);
-    pending_unpin(p);
-  }
-  return rc;
+  if (!p)
+    return libc_real()->getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &len);
+  *error = pending_take_error(s, p, fd);
+  pending_unpin(p);
+  return 0;
 }
 
 /* -- read and write -- */
@@ -163,7 +162,7 @@ int pending_so_error(struct sock *s, int fd, int *error) {
 /* After a failed connect(): the error once, then end of file or EPIPE. */
 static ssize_t failed_io(struct sock *s, int fd, bool write, int flags) {
   struct pending *p = pending_pin(s);
-  int err = p ? pending_take_error(s, p) : 0;
+  int err = p ? pending_take_error(s, p, fd) : 0;
   char nothing;
   if (p)
     pending_unpin(p);

@@ -126,12 +126,17 @@ void pending_native(struct sock *s, struct pending *p, int fd) {
   }
 }
 
-int pending_take_error(struct sock *s, struct pending *p) {
+int pending_take_error(struct sock *s, struct pending *p, int fd) {
   lock_signals saved;
+  int kernels, keep = errno;
+  socklen_t len = sizeof kernels;
   lock_take(&s->lock, &saved);
   int err = p->err_seen ? 0 : p->err;
   p->err_seen = true;
+  if (!p->closed)
+    libc_real()->getsockopt(fd, SOL_SOCKET, SO_ERROR, &kernels, &len);
   lock_drop(&s->lock, &saved);
+  errno = keep;
   return err;
 }
 
@@ -161,7 +166,7 @@ static int take_slot(struct sock *s, struct pending *p, const struct wire_connec
     s->conn.use = a->slot_use;
     if (p->joined_late)
       conn_hold(&s->conn);
-    conn_after_fork(&s->conn);
+    s->conn.rx_epoch = s->conn.tx_epoch = ~0u; /* as in a child: contexts are made on first use */
     return 0;
   default:
     return c->err ? -c->err : -ECONNABORTED;
