@@ -70,14 +70,15 @@ static int svid_key(struct identity_svid *s, const struct identity_raw_svid *raw
   return matches == 1 ? 0 : identity_refuse(why, why_len, "the private key does not belong to the certificate");
 }
 
-static int svid_build(struct identity *id, struct identity_svid *s, const struct identity_raw_svid *raw, char *why,
-                      size_t why_len) {
+static int svid_build(struct identity_svid *s, const struct identity_raw_svid *raw, char *why, size_t why_len) {
   const char *hint = raw->hint ? raw->hint : "";
   if (strlen(hint) >= sizeof s->hint)
     return identity_refuse(why, why_len, "its hint is longer than %zu bytes", sizeof s->hint - 1);
   memcpy(s->hint, hint, strlen(hint) + 1);
-  if (svid_certificates(s, raw, why, why_len) != 0 || svid_key(s, raw, why, why_len) != 0)
-    return -1;
+  return svid_certificates(s, raw, why, why_len) == 0 ? svid_key(s, raw, why, why_len) : -1;
+}
+
+static int svid_contexts(struct identity *id, struct identity_svid *s, char *why, size_t why_len) {
   s->server = identity_context_new(id, s, true, why, why_len);
   s->client = s->server ? identity_context_new(id, s, false, why, why_len) : NULL;
   return s->client ? 0 : -1;
@@ -144,7 +145,7 @@ static int fill(struct identity *id, const struct identity_raw *raw, char *why, 
   char detail[256] = "";
   for (size_t i = 0; i < raw->svid_count; i++) {
     id->svid_count = i + 1; /* half-built ones are freed too */
-    if (svid_build(id, &id->svids[i], &raw->svids[i], detail, sizeof detail) != 0)
+    if (svid_build(&id->svids[i], &raw->svids[i], detail, sizeof detail) != 0)
       return identity_refuse(why, why_len, "SVID %zu: %s", i + 1, detail);
     if (add_own_domain(id, &id->svids[i], &raw->svids[i], why, why_len) != 0)
       return -1;
@@ -154,7 +155,12 @@ static int fill(struct identity *id, const struct identity_raw *raw, char *why, 
     if (add_domain(id, b->trust_domain ? b->trust_domain : "", &b->bundle, why, why_len) != 0)
       return -1;
   }
-  return add_crls(id, raw, why, why_len);
+  if (add_crls(id, raw, why, why_len) != 0)
+    return -1;
+  for (size_t i = 0; i < id->svid_count; i++) /* last: they cost the most */
+    if (svid_contexts(id, &id->svids[i], detail, sizeof detail) != 0)
+      return identity_refuse(why, why_len, "SVID %zu: %s", i + 1, detail);
+  return 0;
 }
 
 struct identity *identity_build(const struct identity_raw *raw, char *why, size_t why_len) {

@@ -138,11 +138,18 @@ void hs_wait(struct hs_ours *o) {
   while (!o->calls && rc == 0)
     rc = pthread_cond_timedwait(&o->cond, &o->lock, &until);
   pthread_mutex_unlock(&o->lock);
-  assert_int_equal(o->calls, 1);
+  assert_int_equal(hs_calls(o), 1);
+}
+
+int hs_calls(struct hs_ours *o) {
+  pthread_mutex_lock(&o->lock);
+  int calls = o->calls;
+  pthread_mutex_unlock(&o->lock);
+  return calls;
 }
 
 void hs_done(struct hs_ours *o) {
-  assert_int_equal(o->calls, 1);
+  assert_int_equal(hs_calls(o), 1);
   close(o->fd);
   pthread_cond_destroy(&o->cond);
   pthread_mutex_destroy(&o->lock);

@@ -42,6 +42,7 @@ struct hs_ours {
 struct handshake_request hs_request(const struct hs_world *w, int fd, enum arena_role role, uint32_t rule);
 void hs_begin(const struct hs_world *w, struct hs_ours *o, struct handshake_request *request);
 void hs_wait(struct hs_ours *o); /* fails the test after 20 s */
+int hs_calls(struct hs_ours *o); /* how often the callback has run so far */
 void hs_done(struct hs_ours *o); /* closes the socket */
 
 /* The other end. Set what is needed, start, join, look. */
