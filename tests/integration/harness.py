@@ -568,12 +568,17 @@ class Env:
 
     def tell(self):
         for p in self.procs:
-            text = p.text()
             print(f"---- {p.name} (exit {p.popen.poll()}): {' '.join(p.argv)[:300]}")
-            print(text[-2500:])
+            print_end(p.text(), 2500)
         for file in sorted(os.listdir(self.log_dir)):
             with open(os.path.join(self.log_dir, file), errors="replace") as f:
-                print(f"---- {file}\n{f.read()[-5000:]}")
+                print(f"---- {file}")
+                print_end(f.read(), 5000)
+
+
+def print_end(text, limit):
+    for line in text[-limit:].splitlines():
+        print(line if len(line) <= 400 else line[:400] + "...")
 
 
 def compact(line):

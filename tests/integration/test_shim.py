@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is the shim as small as it says: libc alone, nothing exported but hooks and svidwrap_*, no thread; and is io_uring,
+which no hook can see, out of reach?"""
+import os
+import re
+import socket
+import subprocess
+import threading
+
+from apps import client, exchange, echo_server, MANY_CLIENT
+from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, entry, need, which
+
+ID = f"{TD}/app"
+
+
+def exports():
+    need(SHIM)
+    out = subprocess.run([which("nm"), "-D", "--defined-only", SHIM], capture_output=True, text=True, check=True).stdout
+    return sorted({line.split()[2].split("@")[0] for line in out.splitlines() if len(line.split()) == 3})
+
+
+def test_exports_are_those_of_the_list(t):
+    with open(os.path.join(ROOT, "tests", "exports.txt")) as f:
+        listed = sorted(line.strip() for line in f if line.strip() and not line.startswith("#"))
+    have = exports()
+    assert have == listed, f"not in tests/exports.txt: {sorted(set(have) - set(listed))}; " \
+        f"in it and not exported: {sorted(set(listed) - set(have))}"
+    assert t is not None
+
+
+def test_exports_are_functions_of_libc_or_ours(t):
+    """A hook that libc does not have under this name would never be called, and a stray symbol may clash."""
+    libc = subprocess.run([which("nm"), "-D", "--defined-only", "/lib/x86_64-linux-gnu/libc.so.6"], capture_output=True,
+                          text=True, check=True).stdout if os.path.exists("/lib/x86_64-linux-gnu/libc.so.6") else ""
+    if not libc:
+        raise Skip("libc.so.6 is not where Debian has it")
+    names = {line.split()[-1].split("@")[0] for line in libc.splitlines()}
+    strange = [s for s in exports() if s not in names and not s.startswith(("svidwrap_", "io_uring_"))]
+    assert not strange, strange
+    assert t is not None
+
+
+def needed(path):
+    out = subprocess.run([which("readelf"), "-d", path], capture_output=True, text=True, check=True).stdout
+    return sorted(re.findall(r"\(NEEDED\).*\[(.*)\]", out)), out
+
+
+def test_the_shim_needs_libc_only(t):
+    need(SHIM)
+    libraries, dynamic = needed(SHIM)
+    assert libraries == ["libc.so.6"], libraries
+    assert "BIND_NOW" in dynamic and "TEXTREL" not in dynamic, dynamic
+    segments = subprocess.run([which("readelf"), "-lW", SHIM], capture_output=True, text=True, check=True).stdout
+    assert "GNU_RELRO" in segments and " RWE " not in segments, segments
+    assert t is not None
+
+
+def test_the_binary_needs_nothing_but_libc(t):
+    need(SVIDWRAP)
+    libraries, _ = needed(SVIDWRAP)
+    assert set(libraries) <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}, libraries
+    assert t is not None
+
+
+def test_the_shim_has_no_thread_and_no_key(t):
+    """Threads of the wrapped server are its own, and no private key is in its memory."""
+    if NATIVE:
+        raise Skip("about svidwrap itself")
+    t.agent([entry(ID)])
+    port = t.port()
+    config = t.both(port, allow=[ID])
+    code = "import socket,sys\nl=socket.create_server(('127.0.0.1',int(sys.argv[1])))\nwhile True:\n s,_=l.accept()\n" \
+           " s.sendall(s.recv(1000))\n s.close()"
+    with t.watch(port):
+        proc = t.wrapped(config, [PYTHON, "-c", code, str(port)])
+        t.listening(port, proc=proc)
+        exchange(t, config, port, 3)
+        assert len(os.listdir(f"/proc/{proc.pid}/task")) == 1
+        with open(f"/proc/{proc.pid}/maps") as f:
+            loaded = f.read()
+    assert "libssl" not in loaded and "libcrypto" not in loaded, loaded
+
+
+# ---- io_uring ---------------------------------------------------------------------------------------------------
+
+def ring_available():
+    p = subprocess.run([os.path.join(PROGRAMS, "uring"), "1", "x", "raw"], capture_output=True, text=True)
+    if p.returncode != 0:
+        raise Skip(f"no io_uring on this machine: {p.stdout.strip()}")
+
+
+def uring(t, how, argv_how, config):
+    listener = socket.create_server(("127.0.0.1", t.uring_port))
+    heard = []
+
+    def listen():
+        try:
+            while True:
+                s, _ = listener.accept()
+                s.settimeout(5)
+                heard.append(s.recv(1000))
+        except OSError:
+            pass
+    threading.Thread(target=listen, daemon=True).start()
+    p = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "uring"), str(t.uring_port), t.marker.decode(), argv_how], how=how))
+    code = p.wait(20)
+    listener.close()
+    return code, p.text(), b"".join(heard)
+
+
+def prepare_uring(t, **settings):
+    ring_available()
+    if NATIVE:
+        raise Skip("about svidwrap itself")
+    t.agent([entry(ID)])
+    t.uring_port = t.port()
+    return t.both(t.uring_port, allow=[ID], **settings)
+
+
+def test_io_uring_is_out_of_reach_under_run(t):
+    config = prepare_uring(t)
+    with t.watch(t.uring_port, expect=False):
+        for way in ("raw", "lib"):
+            code, text, heard = uring(t, "run", way, config)
+            assert code == 2 and "ENOSYS" in text, (way, code, text)
+            assert t.marker not in heard, heard
+
+
+def test_io_uring_sends_no_plaintext_under_a_bare_preload(t):
+    config = prepare_uring(t)
+    with t.watch(t.uring_port, expect=False):
+        code, text, heard = uring(t, "preload", "lib", config)
+        assert code in (1, 2), (code, text)
+        assert t.marker not in heard, heard
+
+
+def test_io_uring_may_be_allowed(t):
+    """The proof that the guard, and nothing else, is what stops it: without, the payload goes out in clear."""
+    config = prepare_uring(t, io_uring="allow-unsafe")
+    code, text, heard = uring(t, "run", "lib", config)
+    assert code == 0 and t.marker in heard, (code, text, heard)
+
+
+def test_io_uring_guard_holds_in_children(t):
+    config = prepare_uring(t)
+    p = t.spawn(t.wrap(config, ["/usr/bin/env", "-i", "/bin/sh", "-c", f"exec {PROGRAMS}/uring 1 x raw"]))
+    assert p.wait() == 2 and "ENOSYS" in p.text(), p.text()
+
+
+def test_io_uring_in_node(t):
+    """libuv takes epoll when there is no ring."""
+    node = which("node")
+    if NATIVE:
+        raise Skip("about svidwrap itself")
+    t.agent([entry(ID)])
+    port = t.port()
+    config = t.both(port, allow=[ID])
+    code = "require('net').createServer(c => c.pipe(c)).listen(Number(process.argv[1]), '127.0.0.1')"
+    with t.watch(port):
+        proc = t.wrapped(config, [node, "-e", code, str(port)], extra={"UV_USE_IO_URING": "1"})
+        t.listening(port, proc=proc)
+        exchange(t, config, port, 3)
+
+
+def test_two_instances_do_not_meet(t):
+    """SVIDWRAP_INSTANCE keeps daemons apart."""
+    if NATIVE:
+        raise Skip("about svidwrap itself")
+    t.agent([entry(ID)])
+    port = t.port()
+    config = t.both(port, allow=[ID])
+    with t.watch(port):
+        echo_server(t, config, port, extra={"SVIDWRAP_INSTANCE": t.instance + ".b"})
+        out = client(t, config, MANY_CLIENT, port, 1).ok()
+        assert out.endswith(b"good 1 bad 0\n"), out
+        pids = {d[0] for d in t.daemons()}
+        if len([d for d in t.daemons() if d[1] not in pids]) != 2:
+            raise Failure(f"one daemon each was expected: {t.daemons()}")
