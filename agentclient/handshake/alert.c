@@ -72,12 +72,12 @@ static bool next_key(const struct handshake *h, uint16_t cipher, struct arena_si
 void handshake_alert_send(struct handshake *h, uint16_t cipher) {
   const uint8_t alert[2] = {ALERT_FATAL, (uint8_t)h->alert};
   const struct iovec iov = {.iov_base = (void *)(uintptr_t)alert, .iov_len = sizeof alert};
-  uint8_t wire[sizeof alert + RECORD_OVERHEAD];
   struct arena_side side;
   struct record_ctx *ctx = NULL;
   if (next_key(h, cipher, &side))
     ctx = record_ctx_new(&side, cipher, 1);
   if (ctx) {
+    uint8_t wire[sizeof alert + RECORD_OVERHEAD];
     int n = record_seal(ctx, &side, RECORD_ALERT, &iov, 1, 0, sizeof alert, wire);
     if (n > 0)
       (void)!send(h->io.fd, wire, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -256,13 +256,17 @@ struct handshake *handshake_begin(struct handshake_pool *pool, const struct hand
 
 uint64_t handshake_id(const struct handshake *h) { return (uint64_t)(uintptr_t)h; }
 
+static struct handshake *find(struct handshake_worker *w, uint64_t id) {
+  for (struct handshake *h = LIST_FIRST(bucket(w, id)); h; h = LIST_NEXT(h, by_id))
+    if (h->id == id)
+      return h;
+  return NULL;
+}
+
 void handshake_cancel(struct handshake_pool *pool, uint64_t id) {
   struct handshake_worker *w = &pool->worker[id % pool->count];
-  struct handshake *h;
   pthread_mutex_lock(&w->lock);
-  LIST_FOREACH(h, bucket(w, id), by_id)
-  if (h->id == id)
-    break;
+  struct handshake *h = find(w, id);
   if (h && !h->is_cancelled) {
     TAILQ_INSERT_TAIL(&w->to_cancel, h, to_cancel);
     h->is_cancelled = true;

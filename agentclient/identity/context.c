@@ -11,8 +11,10 @@
 #include <openssl/err.h>
 #include <pthread.h>
 
-#define CIPHERSUITES   "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define GROUPS         "X25519:P-256"
+#define CIPHERSUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS       "X25519:P-256"
+/* Sizes the write buffer that every handshake under way holds; a longer chain takes two records. */
+#define SEND_FRAGMENT  4096
 #define PEER_CHAIN_MAX (100 * 1024)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

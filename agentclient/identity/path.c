@@ -164,10 +164,12 @@ static bool looks_self_signed(const struct finding *f) {
 
 static int in_words(const struct finding *f, const struct identity_domain *d, const struct spiffeid *peer, char *why,
                     size_t why_len) {
-  char subject[96] = "", when[32], which[128] = "certificate";
+  char when[32], which[128] = "certificate";
   const char *words = X509_verify_cert_error_string(f->error);
-  if (f->cert && f->depth > 0)
+  if (f->cert && f->depth > 0) {
+    char subject[96];
     snprintf(which, sizeof which, "signing certificate %s", identity_subject_text(f->cert, subject, sizeof subject));
+  }
   if (f->error == X509_V_ERR_INVALID_CA && f->cert && identity_signer_rules(f->cert, peer, false, why, why_len) != 0)
     return -1;
   if (f->error == X509_V_ERR_CERT_HAS_EXPIRED && f->cert)
