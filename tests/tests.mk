@@ -24,9 +24,12 @@ $(TESTPROG)/tiny: $(BUILD)/obj/tests/scenario/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
 
-test-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring static tiny)
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring static tiny)
+test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)
-.PHONY: test-programs integration
+.PHONY: scenario-programs test-programs integration
+
+-include tests/peers/peers.mk
 
 -include $(wildcard $(BUILD)/obj/tests/scenario/*.d)
