@@ -355,6 +355,7 @@ struct identity *pki_identity_crl(const struct pki_svid *svid, struct pki_ca *co
     fprintf(stderr, "support_pki: identity_build: %s\n", why);
   MUST(id);
   free((void *)(uintptr_t)raw.svid.data);
+  OPENSSL_cleanse((void *)(uintptr_t)raw.key.data, raw.key.len);
   free((void *)(uintptr_t)raw.key.data);
   free((void *)(uintptr_t)raw.bundle.data);
   for (size_t i = 0; i < n; i++)
