@@ -93,6 +93,17 @@ def test_run_says_what_the_agent_answered(t):
     assert "no identity issued" in proc.text(), proc.text()
 
 
+def test_run_waits_until_the_agent_grants(t):
+    """A program may start before its registration entry reaches the agent."""
+    p = Pair(t, "-mode", "denied")
+    proc = t.spawn(t.wrap(p.config["server"], [*TALK, "serve", str(p.port)], wait="20s"), name="talk-serve")
+    p.workload.wait("the first answer", lambda: p.workload.events(event="stream"))
+    time.sleep(0.5)
+    assert proc.alive(), proc.text()
+    p.workload.tell("normal")
+    t.listening(p.port, proc=proc)
+
+
 def test_denied_without_run_is_a_refused_connection(t):
     p = Pair(t)
     p.serve()
