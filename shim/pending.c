@@ -151,7 +151,7 @@ static int dial(struct pending *p) {
   int reply = session_dial();
   if (reply < 0)
     return -errno;
-  p->reply = reply;
+  __atomic_store_n(&p->reply, reply, __ATOMIC_RELEASE);
   int rc = fdtab_hide(&p->reply);
   if (rc != 0) {
     p->reply = -1;

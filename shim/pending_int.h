@@ -54,7 +54,7 @@ struct pending {
   uint64_t deadline_ms; /* nothing hangs for ever: long after the daemon's own deadline */
   int err;              /* of a FAILED connect, for SO_ERROR */
   bool err_seen;        /* it was reported */
-  bool closed;          /* the program's last number went away */
+  _Atomic bool closed;  /* the program's last number went away */
   _Atomic bool blind;   /* PENDING, and there is no reply socket: counted in pending_blind */
   bool in_progress;     /* TCP's connect() was under way when the daemon was asked */
   bool repeated;

@@ -71,7 +71,10 @@ int pending_result(struct sock *s, struct pending *p, int fd) {
     return 0;
   }
   int err = 0;
-  if (s->pending == p) {
+  struct pending *now = pending_pin(s);
+  if (now)
+    pending_unpin(now); /* compared only */
+  if (now == p) {
     make_fresh(s, p, fd); /* first: it leaves an error of its own in the kernel */
     err = pending_take_error(s, p, fd);
   } else if (fdtab_plain(fd)) {

@@ -62,7 +62,7 @@ static bool tcp_failed(const struct asked *q) {
 static void grant(int reply) {
   uint32_t i = atomic_fetch_add(&next_slot, 1) % SLOTS;
   slots[i].magic = ARENA_SLOT_MAGIC;
-  slots[i].use++;
+  __atomic_add_fetch(&slots[i].use, 1, __ATOMIC_SEQ_CST);
   atomic_store(&slots[i].holders, 0);
   atomic_store(&slots[i].state, ARENA_READY);
   say(reply, WIRE_OK, 0, i, slots[i].use);
@@ -303,7 +303,7 @@ _Atomic uint32_t conn_unsent;
 
 int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   uint32_t ready = ARENA_READY;
-  if (slot->use != use || !atomic_compare_exchange_strong(&slot->state, &ready, ARENA_LIVE))
+  if (__atomic_load_n(&slot->use, __ATOMIC_SEQ_CST) != use || !atomic_compare_exchange_strong(&slot->state, &ready, ARENA_LIVE))
     return -ESTALE;
   memset(c, 0, sizeof *c);
   c->slot = slot;
