@@ -63,12 +63,14 @@ static int write_key(const char *dir, ProtobufCBinaryData der, char *why, size_t
   const unsigned char *p = der.data;
   EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &p, (long)der.len);
   BIO *out = BIO_new(BIO_s_secmem());
-  char *pem;
+  char *pem = NULL;
   int rc = -1;
-  if (key && out && PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1)
-    rc = write_in(dir, "key.pem", pem, (size_t)BIO_get_mem_data(out, &pem), 0600, why, why_len);
-  else
+  if (key && out && PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) == 1) {
+    long n = BIO_get_mem_data(out, &pem);
+    rc = write_in(dir, "key.pem", pem, (size_t)n, 0600, why, why_len);
+  } else {
     snprintf(why, why_len, "key.pem: no private key in the agent's answer");
+  }
   BIO_free(out);
   EVP_PKEY_free(key);
   ERR_clear_error();
