@@ -48,6 +48,10 @@ int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use);
 ssize_t conn_readv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
 ssize_t conn_writev(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);
 
+/* A flag of ours for conn_writev() of up to RECORD_PLAIN_MAX bytes that cannot be given back (they came out of a
+ * pipe): accepted even where there is no room, as sealed bytes that are still to be sent. */
+#define CONN_KEEP 0x00800000
+
 /* shutdown(): SHUT_WR flushes and sends close_notify, then half-closes TCP. */
 int conn_shutdown(struct conn *c, int fd, int how);
 

@@ -152,6 +152,9 @@ struct conn_wait {
 int conn_wait_read(int fd, int flags, struct conn_wait *w);
 int conn_wait_write(int fd, int flags, struct conn_wait *w);
 uint64_t conn_now_ms(void);
+/* After a wait: does the number still stand for the connection? It may have been closed, and used again for
+ * another file, meanwhile. The hooks know (hooks/io.c); NULL where there are none. */
+bool conn_owns(struct conn *c, int fd) __attribute__((weak));
 
 /* -- conn_scratch.c -- */
 uint8_t *conn_scratch_get(void); /* CONN_SCRATCH bytes; NULL: out of memory */

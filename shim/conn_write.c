@@ -94,7 +94,7 @@ int conn_flush_locked(struct conn_op *op) {
 /* Sends sealed records; what the kernel does not take is kept. The write buffer is empty. */
 static int send_sealed(struct conn_op *op, const uint8_t *wire, size_t len, int flags) {
   struct arena_slot *s = op->s;
-  long n = conn_sys_send(op->fd, wire, len, flags);
+  long n = conn_sys_send(op->fd, wire, len, flags & MSG_MORE);
   if (n < 0 && n != -EAGAIN)
     return failed(op, (int)-n);
   size_t sent = n < 0 ? 0 : (size_t)n;
@@ -197,6 +197,8 @@ static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
   if (op->s->w_tight && want > RECORD_WIRE_MAX)
     want = RECORD_WIRE_MAX; /* one record may be left over, not four */
   size_t most = room_for(op, want);
+  if (flags & CONN_KEEP)
+    most = want;
   if (most == 0)
     return -EAGAIN;
   if (most > sizeof small) {
@@ -253,11 +255,13 @@ static int write_step(struct conn_op *op, struct conn_cursor *cur, int flags) {
 static ssize_t write_all(struct conn_op *op, struct conn_cursor *cur, int flags) {
   struct conn_wait wait = {0};
   const size_t total = cur->left;
-  int pass = flags & MSG_MORE;
+  int pass = flags & (MSG_MORE | CONN_KEEP);
   for (;;) {
     int rc = write_step(op, cur, pass);
     if (rc == -EAGAIN) {
       rc = conn_wait_write(op->fd, flags, &wait);
+      if (rc == 0 && conn_owns && !conn_owns(op->c, op->fd))
+        rc = -EBADF;
       if (rc == 0)
         continue;
     }

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io.c - read, write, recv, send and their kin. On a number that is not ours they leave at once: no lock,
+ * no system call, no allocation.
+ */
+#include "io.h"
+
+#include "../conn_int.h"
+#include "../listener.h"
+#include "../pending.h"
+
+#include <limits.h>
+
+void __chk_fail(void) __attribute__((noreturn));
+
+bool conn_owns(struct conn *c, int fd) {
+  struct sock *s = fdtab_get(fd);
+  if (!s)
+    return false;
+  bool same = &s->conn == c;
+  sock_put(s);
+  return same;
+}
+
+int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, bool *eof) {
+  struct sock *s = *out = fdtab_get(fd);
+  *real_fd = fd;
+  *eof = false;
+  if (!s) {
+    if (!fdtab_is_hidden(fd))
+      return 0;
+    errno = EBADF;
+    return -1;
+  }
+  for (;;) {
+    uint32_t kind = atomic_load(&s->kind);
+    if (kind == SOCK_PENDING)
+      kind = (uint32_t)pending_settle(s, fd);
+    if (kind == SOCK_CONN)
+      return 1;
+    if (kind == SOCK_LISTENER) {
+      *real_fd = s->listener->real; /* says ENOTCONN and EPIPE as TCP does, being TCP */
+      return 0;
+    }
+    if (kind != SOCK_PENDING && kind != SOCK_FAILED)
+      break;
+    ssize_t n = pending_io(s, fd, write, flags);
+    if (n == 0 && atomic_load(&s->kind) == SOCK_CONN)
+      continue;
+    *eof = n == 0;
+    sock_put(s);
+    return -1;
+  }
+  sock_put(s);
+  errno = EBADF;
+  return -1;
+}
+
+ssize_t io_recv(int fd, const struct iovec *iov, size_t cnt, int flags) {
+  struct sock *s;
+  int real_fd;
+  bool eof;
+  ssize_t n;
+  int route = io_route(fd, false, flags, &s, &real_fd, &eof);
+  if (route < 0)
+    return eof ? 0 : -1;
+  if (route == 0 || (flags & MSG_ERRQUEUE)) {
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = cnt};
+    n = libc_real()->recvmsg(real_fd, &m, flags);
+  } else {
+    n = conn_readv(&s->conn, fd, iov, (int)cnt, flags);
+  }
+  if (s)
+    sock_put(s);
+  return n;
+}
+
+ssize_t io_send(int fd, const struct iovec *iov, size_t cnt, int flags) {
+  struct sock *s;
+  int real_fd;
+  bool eof;
+  ssize_t n;
+  int route = io_route(fd, true, flags, &s, &real_fd, &eof);
+  if (route < 0)
+    return eof ? 0 : -1;
+  if (route == 0) {
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = cnt};
+    n = libc_real()->sendmsg(real_fd, &m, flags);
+  } else if (flags & MSG_FASTOPEN) {
+    errno = EISCONN;
+    n = -1;
+  } else {
+    n = conn_writev(&s->conn, fd, iov, (int)cnt, flags);
+  }
+  if (s)
+    sock_put(s);
+  return n;
+}
+
+/* readv() and writev() of nothing answer 0 whatever the socket's state; a bad count is refused first.
+ * 1: go on. */
+static int vector(const struct iovec *iov, int cnt) {
+  if (cnt < 0 || cnt > IOV_MAX) {
+    errno = EINVAL;
+    return -1;
+  }
+  for (int i = 0; i < cnt; i++)
+    if (iov[i].iov_len != 0)
+      return 1;
+  return 0;
+}
+
+HOOK ssize_t read(int fd, void *buf, size_t n) {
+  if (fdtab_plain(fd))
+    return libc_real()->read(fd, buf, n);
+  struct iovec iov = {buf, n};
+  if (n == 0 && !fdtab_is_hidden(fd))
+    return 0;
+  return io_recv(fd, &iov, 1, 0);
+}
+
+HOOK ssize_t __read_chk(int fd, void *buf, size_t n, size_t size) {
+  if (n > size)
+    __chk_fail();
+  return read(fd, buf, n);
+}
+
+HOOK ssize_t readv(int fd, const struct iovec *iov, int cnt) {
+  if (fdtab_plain(fd))
+    return libc_real()->readv(fd, iov, cnt);
+  int go = vector(iov, cnt);
+  return go <= 0 ? go : io_recv(fd, iov, (size_t)cnt, 0);
+}
+
+HOOK ssize_t recv(int fd, void *buf, size_t n, int flags) {
+  if (fdtab_plain(fd))
+    return libc_real()->recv(fd, buf, n, flags);
+  struct iovec iov = {buf, n};
+  return io_recv(fd, &iov, 1, flags);
+}
+
+HOOK ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags) {
+  if (n > size)
+    __chk_fail();
+  return recv(fd, buf, n, flags);
+}
+
+HOOK ssize_t recvfrom(int fd, void *restrict buf, size_t n, int flags, struct sockaddr *restrict sa,
+                      socklen_t *restrict len) {
+  if (fdtab_plain(fd))
+    return libc_real()->recvfrom(fd, buf, n, flags, sa, len);
+  struct iovec iov = {buf, n};
+  ssize_t got = io_recv(fd, &iov, 1, flags);
+  if (got >= 0 && sa && len)
+    *len = 0; /* a TCP socket has no address to tell */
+  return got;
+}
+
+HOOK ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t n, size_t size, int flags,
+                            struct sockaddr *restrict sa, socklen_t *restrict len) {
+  if (n > size)
+    __chk_fail();
+  return recvfrom(fd, buf, n, flags, sa, len);
+}
+
+HOOK ssize_t write(int fd, const void *buf, size_t n) {
+  if (fdtab_plain(fd))
+    return libc_real()->write(fd, buf, n);
+  struct iovec iov = {(void *)(uintptr_t)buf, n};
+  return io_send(fd, &iov, 1, 0);
+}
+
+HOOK ssize_t writev(int fd, const struct iovec *iov, int cnt) {
+  if (fdtab_plain(fd))
+    return libc_real()->writev(fd, iov, cnt);
+  int go = vector(iov, cnt);
+  return go <= 0 ? go : io_send(fd, iov, (size_t)cnt, 0);
+}
+
+HOOK ssize_t send(int fd, const void *buf, size_t n, int flags) {
+  if (fdtab_plain(fd))
+    return libc_real()->send(fd, buf, n, flags);
+  struct iovec iov = {(void *)(uintptr_t)buf, n};
+  return io_send(fd, &iov, 1, flags);
+}
+
+HOOK ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len) {
+  if (sa && (flags & MSG_FASTOPEN)) {
+    int rc = pending_fastopen(fd, sa, len);
+    if (rc < 0)
+      return -1;
+    if (rc > 0)
+      return send(fd, buf, n, flags & ~MSG_FASTOPEN);
+  }
+  if (fdtab_plain(fd))
+    return libc_real()->sendto(fd, buf, n, flags, sa, len);
+  return send(fd, buf, n, flags); /* TCP does not look at an address once it is connected */
+}
+
+/* Names under which glibc exports the same functions. */
+HOOK ssize_t __read(int fd, void *buf, size_t n) { return read(fd, buf, n); }
+HOOK ssize_t __write(int fd, const void *buf, size_t n) { return write(fd, buf, n); }
+HOOK ssize_t __send(int fd, const void *buf, size_t n, int flags) { return send(fd, buf, n, flags); }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io_msg.c - recvmsg, sendmsg and their vectors. On a connection they carry bytes and nothing else, as on TCP:
+ * no name, no control data.
+ */
+#include "io.h"
+
+#include "../pending.h"
+
+#include <limits.h>
+#include <time.h>
+
+static ssize_t message_in(int fd, struct msghdr *m, int flags) {
+  if (m->msg_iovlen > IOV_MAX) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  struct sock *s;
+  int real_fd;
+  bool eof;
+  int route = io_route(fd, false, flags, &s, &real_fd, &eof);
+  if (route < 0 && !eof)
+    return -1;
+  ssize_t n = 0;
+  if (route == 0 || (route > 0 && (flags & MSG_ERRQUEUE)))
+    n = libc_real()->recvmsg(real_fd, m, flags);
+  else if (route > 0)
+    n = conn_readv(&s->conn, fd, m->msg_iov, (int)m->msg_iovlen, flags);
+  if (n >= 0 && (route < 0 || (route > 0 && !(flags & MSG_ERRQUEUE)))) {
+    if (m->msg_name)
+      m->msg_namelen = 0;
+    m->msg_controllen = 0;
+    m->msg_flags = flags & MSG_CMSG_CLOEXEC;
+  }
+  if (s && route >= 0)
+    sock_put(s);
+  return n;
+}
+
+/* What TCP says to control data: most of it is ignored, descriptors among it; nonsense is EINVAL. */
+static bool control_is_fine(const struct msghdr *m) {
+  struct msghdr copy = *m;
+  if (!m->msg_control || m->msg_controllen < sizeof(struct cmsghdr))
+    return true;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c)) {
+    const char *end = (const char *)m->msg_control + m->msg_controllen;
+    if (c->cmsg_len < sizeof *c || c->cmsg_len > (size_t)(end - (const char *)c))
+      return false;
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type != SCM_RIGHTS && c->cmsg_type != SCM_CREDENTIALS)
+      return false; /* SO_MARK, SO_TIMESTAMPING, SCM_TXTIME: they would have to reach the kernel's segments */
+  }
+  return true;
+}
+
+static ssize_t message_out(int fd, const struct msghdr *m, int flags) {
+  if (m->msg_iovlen > IOV_MAX) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  if (!control_is_fine(m)) {
+    errno = EINVAL;
+    return -1;
+  }
+  return io_send(fd, m->msg_iov, m->msg_iovlen, flags);
+}
+
+HOOK ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
+  if (fdtab_plain(fd))
+    return libc_real()->recvmsg(fd, m, flags);
+  return message_in(fd, m, flags);
+}
+
+HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
+  if ((flags & MSG_FASTOPEN) && m->msg_name) {
+    int rc = pending_fastopen(fd, m->msg_name, m->msg_namelen);
+    if (rc < 0)
+      return -1;
+    if (rc > 0)
+      flags &= ~MSG_FASTOPEN;
+  }
+  if (fdtab_plain(fd))
+    return libc_real()->sendmsg(fd, m, flags);
+  return message_out(fd, m, flags);
+}
+
+static bool is_over(const struct timespec *until) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec > until->tv_sec || (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
+}
+
+/* The timeout is looked at between messages only, as the kernel does (recvmmsg(2), BUGS). */
+HOOK int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout) {
+  if (fdtab_plain(fd))
+    return libc_real()->recvmmsg(fd, v, n, flags, timeout);
+  struct timespec until = {0};
+  if (timeout) {
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout->tv_sec;
+    until.tv_nsec += timeout->tv_nsec;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+  }
+  unsigned done = 0;
+  int pass = flags & ~MSG_WAITFORONE;
+  while (done < n && done < IOV_MAX) {
+    ssize_t got = message_in(fd, &v[done].msg_hdr, pass);
+    if (got < 0)
+      break;
+    v[done++].msg_len = (unsigned)got;
+    if (flags & MSG_WAITFORONE)
+      pass |= MSG_DONTWAIT;
+    if (got == 0 || (timeout && is_over(&until)))
+      break;
+  }
+  return done || n == 0 ? (int)done : -1;
+}
+
+HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags) {
+  if (fdtab_plain(fd))
+    return libc_real()->sendmmsg(fd, v, n, flags);
+  unsigned done = 0;
+  while (done < n && done < IOV_MAX) {
+    size_t want = 0;
+    const struct msghdr *m = &v[done].msg_hdr;
+    for (size_t i = 0; i < m->msg_iovlen; i++)
+      want += m->msg_iov[i].iov_len;
+    ssize_t sent = message_out(fd, m, flags);
+    if (sent < 0)
+      break;
+    v[done++].msg_len = (unsigned)sent;
+    if ((size_t)sent < want)
+      break;
+  }
+  return done || n == 0 ? (int)done : -1;
+}
