@@ -17,6 +17,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -174,17 +176,43 @@ int pending_ask(struct sock *s, struct pending *p, int fd) {
                            .dest = p->dest};
   session_header(&m.hdr, WIRE_CONNECT, sizeof m);
   rc = carry(s, p, fd);
-  if (rc != 0)
+  if (rc != 0 && rc != -EMFILE)
     return rc;
-  if (session_send(p->reply, &m, sizeof m, p->carried) != 0)
-    rc = -errno;
-  libc_real()->close(p->carried);
+  /* At the limit of descriptors the number itself must do. */
+  rc = session_send(p->reply, &m, sizeof m, rc == 0 ? p->carried : fd) == 0 ? 0 : -errno;
+  if (p->carried >= 0)
+    libc_real()->close(p->carried);
   p->carried = -1;
   errno = keep;
   return rc;
 }
 
 /* -- connect() -- */
+
+static bool same_file(int a, int b) {
+  struct stat x, y;
+  return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static int set_number(int fd, struct sock *s) {
+  /* The number stays what it was: a TCP socket, watched where it is watched. */
+  uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
+  int rc = fdtab_set(fd, s);
+  atomic_store(&fdtab_flags[fd], flags);
+  return rc;
+}
+
+/* dup() before connect(): the other numbers are PENDING too. */
+static void set_aliases(int fd, struct sock *s) {
+  struct rlimit limit;
+  if (!(atomic_load(&fdtab_flags[fd]) & FDF_ALIAS) || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return;
+  for (int n = 0; n < FDTAB_MAX && (rlim_t)n < limit.rlim_cur; n++) {
+    if (n != fd && (atomic_load_explicit(&fdtab_flags[n], memory_order_relaxed) & FDF_ALIAS) && fdtab_plain(n) &&
+        same_file(fd, n))
+      set_number(n, s);
+  }
+}
 
 /* fd becomes PENDING, unless another thread got there first (*taken). NULL and errno. */
 static struct sock *begin(int fd, struct pending *p, bool *taken) {
@@ -198,12 +226,11 @@ static struct sock *begin(int fd, struct pending *p, bool *taken) {
   lock_take(&pending_gate, &saved);
   *taken = !fdtab_plain(fd);
   if (!*taken) {
-    /* The number stays what it was: a TCP socket, watched where it is watched. */
-    uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
-    *taken = fdtab_set(fd, s) != 0;
-    atomic_store(&fdtab_flags[fd], flags);
-    if (!*taken)
+    *taken = set_number(fd, s) != 0;
+    if (!*taken) {
       atomic_fetch_add(&pending_count, 1);
+      set_aliases(fd, s);
+    }
   }
   lock_drop(&pending_gate, &saved);
   if (!*taken)
@@ -255,9 +282,22 @@ static int finish(struct sock *s, struct pending *p, int fd, int tcp_errno) {
   return -1;
 }
 
+struct all_out {
+  struct sock *s;
+  struct pending *p;
+};
+static void one_out(int fd, struct sock *s, void *arg) {
+  struct all_out *a = arg;
+  if (s == a->s)
+    epollreg_out(a->p, fd);
+}
+
 static int proceed(struct sock *s, struct pending *p, int fd, bool nonblock) {
   pending_set_blind(p, !nonblock);
-  epollreg_out(p, fd);
+  if (atomic_load(&s->fds) == 1)
+    epollreg_out(p, fd);
+  else
+    fdtab_each(one_out, &(struct all_out){s, p});
   int rc = pending_real_connect(fd, (const struct sockaddr *)&p->dest, p->dest_len);
   int failed = rc == 0 ? 0 : errno;
   if (failed && failed != EINPROGRESS && failed != EINTR) {

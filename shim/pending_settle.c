@@ -224,9 +224,19 @@ static int repeat(struct sock *s, struct pending *p, int fd, int status) {
     return 0;
   if (status == WIRE_UNKNOWN_SESSION && session_ready(true) != 0)
     return -errno;
-  if (session_agent(0, NULL, NULL) != 0)
+  if (status != WIRE_BAD_REQUEST && session_agent(0, NULL, NULL) != 0)
     return -errno;
   return pending_ask(s, p, fd);
+}
+
+/* The rules may have been read anew between our look and the daemon's; then ours has another number now. */
+static bool rule_moved(struct pending *p) {
+  struct rules_entry rule;
+  if (session_match(RULES_CONNECT, (const struct sockaddr *)&p->dest, p->dest_len, &rule) != 1 ||
+      rule.rule == p->rule.rule)
+    return false;
+  p->rule = rule;
+  return true;
 }
 
 static void judge(struct sock *s, struct pending *p, int fd, const struct wire_connected *a, uint32_t asked) {
@@ -238,6 +248,12 @@ static void judge(struct sock *s, struct pending *p, int fd, const struct wire_c
   case WIRE_TCP_FAILED:
     pending_native(s, p, fd);
     return;
+  case WIRE_BAD_REQUEST:
+    if (asked > 1 || !rule_moved(p)) {
+      pending_fail(s, p, fd, err);
+      return;
+    }
+    /* fall through */
   case WIRE_UNKNOWN_SESSION:
   case WIRE_NEED_AGENT:
   case WIRE_NO_IDENTITY:

@@ -513,6 +513,32 @@ static void all_numbers_of_a_socket_are_managed(void **state) {
   fake_close(api, two);
 }
 
+static void a_dup_from_before_connect_is_no_way_past_us(void **state) {
+  (void)state;
+  const struct fake_api *api = &fake_wrapped;
+  fake_reset(FAKE_HOLD);
+  int fd = fake_socket(api, true), two = libc_real()->dup(fd), ep = epoll_create1(0);
+  struct epoll_event ev = {.events = EPOLLOUT | EPOLLET, .data.u64 = 5};
+  fdtab_dup(fd, two);
+  atomic_fetch_or(&fdtab_flags[fd], FDF_ALIAS);
+  atomic_store(&fdtab_flags[two], FDF_TCP | FDF_ALIAS);
+  assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, two, &ev), 0);
+  assert_int_equal(epoll_wait(ep, &ev, 1, 0), 1);
+  assert_int_equal(CONNECT(&fake_net.open), -1);
+  assert_int_equal(fake_kind(two), SOCK_PENDING);
+  assert_int_equal(fake_write(api, two, "secret", 6), -1);
+  assert_int_equal(errno, EAGAIN);
+  assert_int_equal(epoll_wait(ep, &ev, 1, 50), 0);
+  fake_release(FAKE_OK);
+  assert_int_equal(epoll_wait(ep, &ev, 1, 1000), 1);
+  assert_int_equal(fake_kind(two), SOCK_CONN);
+  fake_close(api, fd);
+  assert_int_equal(fake_kind(two), SOCK_CONN);
+  fake_close(api, two);
+  assert_int_equal(atomic_load(&fake_last_slot()->state), ARENA_RELEASED);
+  fake_close(api, ep);
+}
+
 /* Parent and child both find the answer; the last close of both lets the slot go. order: who settles and closes when.
  */
 static void fork_while_pending(int child_settles, int parent_settles) {
@@ -679,6 +705,7 @@ int main(void) {
       cmocka_unit_test(close_in_another_thread_ends_the_wait),
       cmocka_unit_test(shutdown_in_another_thread_ends_the_wait),
       cmocka_unit_test(all_numbers_of_a_socket_are_managed),
+      cmocka_unit_test(a_dup_from_before_connect_is_no_way_past_us),
       cmocka_unit_test(fork_shares_a_pending_connect),
       cmocka_unit_test(a_child_that_closes_leaves_the_parents_connect_alone),
       cmocka_unit_test(a_child_learns_what_its_parent_is_told),
