@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 from apps import client, exchange, echo_server, MANY_CLIENT
-from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, entry, need, which
+from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, entry, need, until, which
 
 ID = f"{TD}/app"
 
@@ -89,23 +89,28 @@ def ring_available():
         raise Skip(f"no io_uring on this machine: {p.stdout.strip()}")
 
 
-def uring(t, how, argv_how, config):
-    listener = socket.create_server(("127.0.0.1", t.uring_port))
-    heard = []
+class Listener:
+    """Keeps what arrives on a port, outside of svidwrap."""
 
-    def listen():
-        try:
-            while True:
-                s, _ = listener.accept()
+    def __init__(self, port):
+        self.socket = socket.create_server(("127.0.0.1", port))
+        self.heard = b""
+        threading.Thread(target=self.loop, daemon=True).start()
+
+    def loop(self):
+        while True:
+            s, _ = self.socket.accept()
+            with s:
                 s.settimeout(5)
-                heard.append(s.recv(1000))
-        except OSError:
-            pass
-    threading.Thread(target=listen, daemon=True).start()
-    p = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "uring"), str(t.uring_port), t.marker.decode(), argv_how], how=how))
-    code = p.wait(20)
-    listener.close()
-    return code, p.text(), b"".join(heard)
+                try:
+                    self.heard += s.recv(1000)
+                except OSError:
+                    pass
+
+
+def uring(t, how, way, config):
+    p = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "uring"), str(t.uring_port), t.marker.decode(), way], how=how))
+    return p.wait(20), p.text()
 
 
 def prepare_uring(t, **settings):
@@ -114,6 +119,7 @@ def prepare_uring(t, **settings):
         raise Skip("about svidwrap itself")
     t.agent([entry(ID)])
     t.uring_port = t.port()
+    t.listener = Listener(t.uring_port)
     return t.both(t.uring_port, allow=[ID], **settings)
 
 
@@ -121,24 +127,25 @@ def test_io_uring_is_out_of_reach_under_run(t):
     config = prepare_uring(t)
     with t.watch(t.uring_port, expect=False):
         for way in ("raw", "lib"):
-            code, text, heard = uring(t, "run", way, config)
+            code, text = uring(t, "run", way, config)
             assert code == 2 and "ENOSYS" in text, (way, code, text)
-            assert t.marker not in heard, heard
+    assert t.marker not in t.listener.heard, t.listener.heard
 
 
 def test_io_uring_sends_no_plaintext_under_a_bare_preload(t):
     config = prepare_uring(t)
     with t.watch(t.uring_port, expect=False):
-        code, text, heard = uring(t, "preload", "lib", config)
+        code, text = uring(t, "preload", "lib", config)
         assert code in (1, 2), (code, text)
-        assert t.marker not in heard, heard
+    assert t.marker not in t.listener.heard, t.listener.heard
 
 
 def test_io_uring_may_be_allowed(t):
     """The proof that the guard, and nothing else, is what stops it: without, the payload goes out in clear."""
     config = prepare_uring(t, io_uring="allow-unsafe")
-    code, text, heard = uring(t, "run", "lib", config)
-    assert code == 0 and t.marker in heard, (code, text, heard)
+    code, text = uring(t, "run", "lib", config)
+    assert code == 0, text
+    until("the payload in clear", lambda: t.marker in t.listener.heard)
 
 
 def test_io_uring_guard_holds_in_children(t):
