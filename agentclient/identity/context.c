@@ -75,6 +75,19 @@ static void keylog(const SSL *ssl, const char *line) {
     watch->secret(watch->arg, line);
 }
 
+/* A client that offers one application protocol can speak no other, and some (gRPC in Go) hang up when it is not
+ * confirmed. Among several we do not choose: what the program behind us speaks is not known here. */
+static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
+                           unsigned in_len, void *arg) {
+  (void)ssl;
+  (void)arg;
+  if (in_len < 2 || in[0] + 1u != in_len)
+    return SSL_TLSEXT_ERR_NOACK;
+  *out = in + 1;
+  *out_len = in[0];
+  return SSL_TLSEXT_ERR_OK;
+}
+
 static bool protocol(SSL_CTX *ctx, bool server) {
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   /* Not built from the store: the chain is what the agent sent. */
@@ -84,6 +97,8 @@ static bool protocol(SSL_CTX *ctx, bool server) {
   SSL_CTX_set_max_cert_list(ctx, PEER_CHAIN_MAX);
   SSL_CTX_set_quiet_shutdown(ctx, 1);
   SSL_CTX_set_security_level(ctx, 2);
+  if (server)
+    SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
   if (server && (!SSL_CTX_set_num_tickets(ctx, 0) ||
                  !SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"svidwrap", 8)))
     return false;

@@ -213,6 +213,10 @@ static void *peer_main(void *arg) {
   else
     SSL_set_connect_state(ssl);
   talk(p, ssl);
+  const unsigned char *alpn = NULL;
+  unsigned alpn_len = 0;
+  SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
+  snprintf(p->alpn, sizeof p->alpn, "%.*s", (int)alpn_len, alpn ? (const char *)alpn : "");
   p->saw_certificate = SSL_get0_peer_certificate(ssl) != NULL;
   SSL_free(ssl);
   if (p->hang_up)

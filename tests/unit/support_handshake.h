@@ -60,7 +60,7 @@ struct hs_peer {
   bool saw_certificate; /* of ours */
   int got;              /* bytes of application data, or -1 */
   char data[64];
-  char sni[64];
+  char sni[64], alpn[16];
   uint8_t client_secret[48], server_secret[48];
 };
 void hs_peer_start(struct hs_peer *p);

@@ -200,6 +200,24 @@ static void sni_is_sent_where_the_rule_says_so_only(void **state) {
   }
 }
 
+static void the_only_protocol_a_client_speaks_is_confirmed(void **state) {
+  static const struct {
+    const char *offer;
+    const char *selected;
+  } cases[] = {{"\x02h2", "h2"}, {"\x02h2\x08http/1.1", ""}};
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    struct hs_peer p = {.ctx = client_context(w.client), .hang_up = true};
+    struct hs_ours o;
+    SSL_CTX_set_alpn_protos(p.ctx, (const unsigned char *)cases[i].offer, (unsigned)strlen(cases[i].offer));
+    hs_meet(&w, &o, &p, RULE_IN);
+    outcome_is(&o, HANDSHAKE_OK, "");
+    hs_peer_join(&p);
+    assert_string_equal(p.alpn, cases[i].selected);
+    hs_done(&o);
+  }
+}
+
 /* ---- who is not ------------------------------------------------------------------------------------------ */
 
 static void a_client_that_the_policy_does_not_name_is_told_access_denied(void **state) {
@@ -442,6 +460,7 @@ int main(void) {
       cmocka_unit_test(intermediates_travel_both_ways),
       cmocka_unit_test(a_peer_with_p256_only_costs_a_round_more),
       cmocka_unit_test(sni_is_sent_where_the_rule_says_so_only),
+      cmocka_unit_test(the_only_protocol_a_client_speaks_is_confirmed),
       cmocka_unit_test(a_client_that_the_policy_does_not_name_is_told_access_denied),
       cmocka_unit_test(a_server_that_the_policy_does_not_name_is_told_access_denied),
       cmocka_unit_test(policy_audit_lets_pass_and_says_so),
