@@ -153,7 +153,7 @@ static void listener_gone(void *arg, bool stolen) {
   struct listener *l = arg;
   if (stolen)
     log_error(l->worker->log, "stand-in %s is held by another user: its listener is closed", l->name);
-  if (stolen || !procunix_listening(l->name))
+  if (stolen || !procunix_held(l->name))
     listener_close(l);
 }
 
@@ -188,7 +188,7 @@ bool listener_check(struct listener *l) {
   socklen_t len = sizeof listening;
   getsockopt(serve_fd(l->serve), SOL_SOCKET, SO_ACCEPTCONN, &listening, &len);
   /* A program may shut its listener down and hold on to both sockets; after listen() it registers anew. */
-  if (!listening || !procunix_listening(l->name)) {
+  if (!listening || !procunix_held(l->name)) {
     listener_close(l);
     return true;
   }
@@ -206,7 +206,7 @@ static void listener_poll(evutil_socket_t fd, short what, void *arg) {
   struct listener *l = arg;
   if (!TAILQ_EMPTY(&l->attached))
     return;
-  if (!procunix_listening(l->name)) {
+  if (!procunix_held(l->name)) {
     listener_close(l);
     return;
   }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * procunix.c - reads /proc/net/unix line by line. Writes nothing, keeps nothing open.
+ * procunix.c - reads /proc/net/unix and /proc/PID/fd, tries names. Writes nothing, keeps nothing open.
  */
 #include "procunix.h"
 
 #include <dirent.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define ACCEPTS 0x10000u /* __SO_ACCEPTCON in the flags column */
@@ -58,9 +61,19 @@ static int each_line(struct search *search) {
   return found;
 }
 
-bool procunix_listening(const char *name) {
-  struct search s = {.name = name};
-  return each_line(&s) != 0;
+bool procunix_held(const char *name) {
+  struct sockaddr_un un = {.sun_family = AF_UNIX};
+  size_t n = strlen(name);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || n > sizeof un.sun_path - 1) {
+    if (fd >= 0)
+      close(fd);
+    return true;
+  }
+  memcpy(un.sun_path + 1, name, n);
+  bool free_name = bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)) == 0;
+  close(fd);
+  return !free_name;
 }
 
 void procunix_each(void (*fn)(const char *name, void *arg), void *arg) {

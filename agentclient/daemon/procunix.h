@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * procunix.h - which stand-in listeners exist in this network namespace, from /proc/net/unix.
+ * procunix.h - which stand-in listeners exist in this network namespace, and who holds them.
  *
- * Only listening sockets count: what a stand-in accepted bears its name too.
+ * In /proc/net/unix only listening sockets count: what a stand-in accepted bears its name too.
  */
 #ifndef DAEMON_PROCUNIX_H
 #define DAEMON_PROCUNIX_H
@@ -12,9 +12,10 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Is a socket listening under this abstract name (without the leading NUL)? true also when /proc cannot be
- * read: nothing is ever closed for want of knowledge. */
-bool procunix_listening(const char *name);
+/* Does any process hold a socket bound to this abstract name (without the leading NUL)? Exact, unlike a reading
+ * of /proc, which misses entries while sockets come and go. true also when that cannot be found out: nothing is
+ * ever closed for want of knowledge. */
+bool procunix_held(const char *name);
 
 /* Does this process hold that listening socket open? Looks into its /proc/PID/fd; false when it may not. */
 bool procunix_held_by(const char *name, pid_t pid);

@@ -21,29 +21,45 @@
 struct bell {
   TAILQ_ENTRY(bell) link;
   char name[WIRE_NAME_LEN];
+  unsigned found; /* at this try */
+  bool rung;
 };
 
 struct ring {
   uid_t uid;
+  ring_known_fn known;
+  void *arg;
   unsigned tries;
   struct event timer;
   TAILQ_HEAD(, bell) bells;
 };
 
+static void found(const char *name, void *arg);
+
+/* A reading of /proc misses entries while sockets come and go: it is read more than once. */
+static bool look_again(unsigned tries) { return tries == 0 || tries == 1 || tries == 10 || tries == 50; }
+
 static void ring_all(evutil_socket_t fd, short what, void *arg) {
   (void)fd;
   (void)what;
   struct ring *r = arg;
-  struct bell *b, *next;
-  for (b = TAILQ_FIRST(&r->bells); b; b = next) {
-    next = TAILQ_NEXT(b, link);
-    /* Its backlog is full: it will accept, and then there is room. Anything else: it is gone, or not ours. */
-    if (standin_ring_once(b->name, r->uid, false, HANDOVER_REGISTER) != 0 && errno == EAGAIN)
+  bool waiting = r->tries < 50;
+  if (look_again(r->tries))
+    procunix_each(found, r);
+  struct bell *b;
+  TAILQ_FOREACH(b, &r->bells, link) {
+    /* One that turns up later may be on its way to register by itself: it is given until the next try. */
+    if (b->rung || (b->found && b->found == r->tries))
       continue;
-    TAILQ_REMOVE(&r->bells, b, link);
-    free(b);
+    if (r->known(r->arg, b->name)) {
+      b->rung = true;
+      continue;
+    }
+    /* Its backlog is full: it will accept, and then there is room. Anything else: it is gone, or not ours. */
+    b->rung = standin_ring_once(b->name, r->uid, false, HANDOVER_REGISTER) == 0 || errno != EAGAIN;
+    waiting = waiting || !b->rung;
   }
-  if (TAILQ_EMPTY(&r->bells) || ++r->tries > TRIES_MAX)
+  if (!waiting || ++r->tries > TRIES_MAX)
     return;
   struct timeval tv = clock_timeval(AGAIN_MS);
   evtimer_add(&r->timer, &tv);
@@ -59,21 +75,27 @@ static void found(const char *name, void *arg) {
   if (memcmp(name + sizeof WIRE_STANDIN_PREFIX - 1, tag, WIRE_TAG_LEN) != 0)
     return;
   memcpy(padded, name, WIRE_NAME_LEN - 1);
+  struct bell *known;
+  TAILQ_FOREACH(known, &r->bells, link)
+  if (memcmp(known->name, padded, sizeof padded) == 0)
+    return;
   struct bell *b = wire_name_valid(padded) ? calloc(1, sizeof *b) : NULL;
   if (!b)
     return;
   memcpy(b->name, padded, sizeof b->name);
+  b->found = r->tries;
   TAILQ_INSERT_TAIL(&r->bells, b, link);
 }
 
-struct ring *ring_begin(struct event_base *base, uid_t uid) {
+struct ring *ring_begin(struct event_base *base, uid_t uid, ring_known_fn known, void *arg) {
   struct ring *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
   r->uid = uid;
+  r->known = known;
+  r->arg = arg;
   TAILQ_INIT(&r->bells);
   evtimer_assign(&r->timer, base, ring_all, r);
-  procunix_each(found, r);
   ring_all(-1, 0, r);
   return r;
 }

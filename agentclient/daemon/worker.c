@@ -288,6 +288,15 @@ void worker_close(struct worker *w) {
   w->base = NULL;
 }
 
+bool worker_knows(void *arg, const char *name) {
+  const struct worker *w = arg;
+  const struct listener *l;
+  LIST_FOREACH(l, &w->listeners, link)
+  if (strcmp(l->name, name) == 0)
+    return true;
+  return false;
+}
+
 int worker_main(const struct daemon_options *options, const char *name) {
   struct worker *w = calloc(1, sizeof *w);
   if (!w)
@@ -299,7 +308,7 @@ int worker_main(const struct daemon_options *options, const char *name) {
   if (rc == 0 && w->base) {
     if (w->leash_fd >= 0)
       leash_watch(w);
-    struct ring *ring = ring_begin(w->base, w->uid);
+    struct ring *ring = ring_begin(w->base, w->uid, worker_knows, w);
     log_info(w->log, "svidwrap %s serves uid %u (pid %d)", SVIDWRAP_VERSION, (unsigned)w->uid, (int)getpid());
     event_base_dispatch(w->base);
     ring_end(ring);

@@ -46,6 +46,7 @@ int worker_main(const struct daemon_options *options, const char *name);
  * then take down. worker_open: 0, or a sysexits code; 0 and w->base NULL: another daemon serves. */
 int worker_open(struct worker *w, const struct daemon_options *options, const char *name);
 void worker_close(struct worker *w);
+bool worker_knows(void *worker, const char *name); /* for ring_begin() */
 
 /* Something ended or began: is there anything left to stay for? */
 void worker_look_idle(struct worker *w);

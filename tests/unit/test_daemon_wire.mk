@@ -1,0 +1,1 @@
+test_daemon_wire_SRCS := agentclient/daemon/wirecheck.c
