@@ -110,13 +110,73 @@ static int vector(const struct iovec *iov, int cnt) {
   return 0;
 }
 
-HOOK ssize_t read(int fd, void *buf, size_t n) {
+/* What every hook asks first. Where it holds the hook ends in a jump, without a stack frame; all else is kept
+ * out of it (SLOW), the first call of the process included. */
+#define PLAIN(fd) (__builtin_expect(fdtab_plain(fd) && __atomic_load_n(&libc_loaded, __ATOMIC_ACQUIRE), 1))
+#define SLOW      static __attribute__((noinline))
+
+SLOW ssize_t slow_read(int fd, void *buf, size_t n) {
+  struct iovec iov = {buf, n};
   if (fdtab_plain(fd))
     return libc_real()->read(fd, buf, n);
-  struct iovec iov = {buf, n};
   if (n == 0 && !fdtab_is_hidden(fd))
     return 0;
   return io_recv(fd, &iov, 1, 0);
+}
+
+SLOW ssize_t slow_recv(int fd, void *buf, size_t n, int flags) {
+  struct iovec iov = {buf, n};
+  return fdtab_plain(fd) ? libc_real()->recv(fd, buf, n, flags) : io_recv(fd, &iov, 1, flags);
+}
+
+SLOW ssize_t slow_write(int fd, const void *buf, size_t n) {
+  struct iovec iov = {(void *)(uintptr_t)buf, n};
+  return fdtab_plain(fd) ? libc_real()->write(fd, buf, n) : io_send(fd, &iov, 1, 0);
+}
+
+SLOW ssize_t slow_send(int fd, const void *buf, size_t n, int flags) {
+  struct iovec iov = {(void *)(uintptr_t)buf, n};
+  return fdtab_plain(fd) ? libc_real()->send(fd, buf, n, flags) : io_send(fd, &iov, 1, flags);
+}
+
+SLOW ssize_t slow_readv(int fd, const struct iovec *iov, int cnt) {
+  if (fdtab_plain(fd))
+    return libc_real()->readv(fd, iov, cnt);
+  int go = vector(iov, cnt);
+  return go <= 0 ? go : io_recv(fd, iov, (size_t)cnt, 0);
+}
+
+SLOW ssize_t slow_writev(int fd, const struct iovec *iov, int cnt) {
+  if (fdtab_plain(fd))
+    return libc_real()->writev(fd, iov, cnt);
+  int go = vector(iov, cnt);
+  return go <= 0 ? go : io_send(fd, iov, (size_t)cnt, 0);
+}
+
+SLOW ssize_t slow_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *sa, socklen_t *len) {
+  if (fdtab_plain(fd))
+    return libc_real()->recvfrom(fd, buf, n, flags, sa, len);
+  ssize_t got = slow_recv(fd, buf, n, flags);
+  if (got >= 0 && sa && len)
+    *len = 0; /* a TCP socket has no address to tell */
+  return got;
+}
+
+SLOW ssize_t slow_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len) {
+  if (sa && (flags & MSG_FASTOPEN)) {
+    int rc = pending_fastopen(fd, sa, len);
+    if (rc < 0)
+      return -1;
+    if (rc > 0)
+      return send(fd, buf, n, flags & ~MSG_FASTOPEN);
+  }
+  if (fdtab_plain(fd))
+    return libc_real()->sendto(fd, buf, n, flags, sa, len);
+  return slow_send(fd, buf, n, flags); /* TCP does not look at an address once it is connected */
+}
+
+HOOK ssize_t read(int fd, void *buf, size_t n) {
+  return PLAIN(fd) ? libc_table.read(fd, buf, n) : slow_read(fd, buf, n);
 }
 
 HOOK ssize_t __read_chk(int fd, void *buf, size_t n, size_t size) {
@@ -126,17 +186,11 @@ HOOK ssize_t __read_chk(int fd, void *buf, size_t n, size_t size) {
 }
 
 HOOK ssize_t readv(int fd, const struct iovec *iov, int cnt) {
-  if (fdtab_plain(fd))
-    return libc_real()->readv(fd, iov, cnt);
-  int go = vector(iov, cnt);
-  return go <= 0 ? go : io_recv(fd, iov, (size_t)cnt, 0);
+  return PLAIN(fd) ? libc_table.readv(fd, iov, cnt) : slow_readv(fd, iov, cnt);
 }
 
 HOOK ssize_t recv(int fd, void *buf, size_t n, int flags) {
-  if (fdtab_plain(fd))
-    return libc_real()->recv(fd, buf, n, flags);
-  struct iovec iov = {buf, n};
-  return io_recv(fd, &iov, 1, flags);
+  return PLAIN(fd) ? libc_table.recv(fd, buf, n, flags) : slow_recv(fd, buf, n, flags);
 }
 
 HOOK ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags) {
@@ -147,13 +201,7 @@ HOOK ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags) {
 
 HOOK ssize_t recvfrom(int fd, void *restrict buf, size_t n, int flags, struct sockaddr *restrict sa,
                       socklen_t *restrict len) {
-  if (fdtab_plain(fd))
-    return libc_real()->recvfrom(fd, buf, n, flags, sa, len);
-  struct iovec iov = {buf, n};
-  ssize_t got = io_recv(fd, &iov, 1, flags);
-  if (got >= 0 && sa && len)
-    *len = 0; /* a TCP socket has no address to tell */
-  return got;
+  return PLAIN(fd) ? libc_table.recvfrom(fd, buf, n, flags, sa, len) : slow_recvfrom(fd, buf, n, flags, sa, len);
 }
 
 HOOK ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t n, size_t size, int flags,
@@ -164,37 +212,20 @@ HOOK ssize_t __recvfrom_chk(int fd, void *restrict buf, size_t n, size_t size, i
 }
 
 HOOK ssize_t write(int fd, const void *buf, size_t n) {
-  if (fdtab_plain(fd))
-    return libc_real()->write(fd, buf, n);
-  struct iovec iov = {(void *)(uintptr_t)buf, n};
-  return io_send(fd, &iov, 1, 0);
+  return PLAIN(fd) ? libc_table.write(fd, buf, n) : slow_write(fd, buf, n);
 }
 
 HOOK ssize_t writev(int fd, const struct iovec *iov, int cnt) {
-  if (fdtab_plain(fd))
-    return libc_real()->writev(fd, iov, cnt);
-  int go = vector(iov, cnt);
-  return go <= 0 ? go : io_send(fd, iov, (size_t)cnt, 0);
+  return PLAIN(fd) ? libc_table.writev(fd, iov, cnt) : slow_writev(fd, iov, cnt);
 }
 
 HOOK ssize_t send(int fd, const void *buf, size_t n, int flags) {
-  if (fdtab_plain(fd))
-    return libc_real()->send(fd, buf, n, flags);
-  struct iovec iov = {(void *)(uintptr_t)buf, n};
-  return io_send(fd, &iov, 1, flags);
+  return PLAIN(fd) ? libc_table.send(fd, buf, n, flags) : slow_send(fd, buf, n, flags);
 }
 
 HOOK ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len) {
-  if (sa && (flags & MSG_FASTOPEN)) {
-    int rc = pending_fastopen(fd, sa, len);
-    if (rc < 0)
-      return -1;
-    if (rc > 0)
-      return send(fd, buf, n, flags & ~MSG_FASTOPEN);
-  }
-  if (fdtab_plain(fd))
-    return libc_real()->sendto(fd, buf, n, flags, sa, len);
-  return send(fd, buf, n, flags); /* TCP does not look at an address once it is connected */
+  return PLAIN(fd) && !(flags & MSG_FASTOPEN) ? libc_table.sendto(fd, buf, n, flags, sa, len)
+                                              : slow_sendto(fd, buf, n, flags, sa, len);
 }
 
 /* Names under which glibc exports the same functions. */
