@@ -1,3 +1,2 @@
-CONN_SRCS := $(wildcard shim/conn*.c) shim/record/record.c shim/lock.c shim/libc.c
-test_conn_SRCS := $(CONN_SRCS) tests/unit/support_conn.c tests/unit/support_tls.c
+test_conn_SRCS := $(wildcard shim/conn*.c) shim/record/record.c shim/lock.c shim/libc.c tests/unit/support_conn.c tests/unit/support_tls.c
 test_conn_LIBS := -lssl -lcrypto -lpthread
