@@ -477,18 +477,22 @@ unsigned audit_lines(void) {
   return n;
 }
 
+static char audit_line[8192];
+
+bool audit_has(const char *text) {
+  FILE *f = fopen(audit_path, "re");
+  bool found = false;
+  while (f && !found && fgets(audit_line, sizeof audit_line, f))
+    found = strstr(audit_line, text) != NULL;
+  if (f)
+    fclose(f);
+  return found;
+}
+
 const char *audit_find(const char *text) {
-  static char line[8192];
-  for (int tries = 0; tries < 1000; tries++, usleep(5000)) {
-    FILE *f = fopen(audit_path, "re");
-    bool found = false;
-    while (f && !found && fgets(line, sizeof line, f))
-      found = strstr(line, text) != NULL;
-    if (f)
-      fclose(f);
-    if (found)
-      return line;
-  }
+  for (int tries = 0; tries < 1000; tries++, usleep(5000))
+    if (audit_has(text))
+      return audit_line;
   return NULL;
 }
 

@@ -91,6 +91,7 @@ int tcp_listen(uint16_t *port, uint16_t from); /* plain TCP */
 /* The audit log: how many lines, and the last one that has this text (a static buffer, NULL: none in 5 s). */
 unsigned audit_lines(void);
 const char *audit_find(const char *text);
+bool audit_has(const char *text); /* now */
 
 /* Waits until the condition holds, up to 10 s. */
 #define eventually(condition)                                                                                        \
