@@ -106,7 +106,7 @@ def test_envoy_that_speaks_tls_1_2(t):
     port = before_a_plain_server(t, a, version="TLSv1_2")
     got = talk_dial(t, t.both(port), port, "--text", "x", fails=True)
     assert got == {"errno": "EPROTO"}, got
-    t.audited(result=re.compile("failed|denied"), direction="outbound", reason=re.compile("(?i)protocol|version"))
+    t.audited(result=re.compile("failed|denied"), direction="outbound", reason=re.compile("(?i)protocol|version|no TLS 1.3"))
 
 
 def to_a_wrapped_server(t, a, peer_id=PY, allow=None, version="TLSv1_3"):

@@ -133,7 +133,7 @@ def test_a_go_server_that_speaks_tls_1_2(t):
     go_serve(t, a, port, "-tls", "1.2")
     got = talk_dial(t, t.both(port), port, "--text", "xyz", fails=True)
     assert got == {"errno": "EPROTO"}, got
-    t.audited(result=re.compile("failed|denied"), direction="outbound", reason=re.compile("(?i)protocol|version"))
+    t.audited(result=re.compile("failed|denied"), direction="outbound", reason=re.compile("(?i)protocol|version|no TLS 1.3"))
 
 
 def test_a_go_client_that_speaks_tls_1_2(t):
@@ -141,7 +141,7 @@ def test_a_go_client_that_speaks_tls_1_2(t):
     talk_serve(t, t.both(port), port)
     got = go_dial(t, a, port, "-tls", "1.2", fails=True)
     assert "protocol version" in got["error"], got
-    t.audited(result=re.compile("failed|denied"), direction="inbound", reason=re.compile("(?i)protocol|version"))
+    t.audited(result=re.compile("failed|denied"), direction="inbound", reason=re.compile("(?i)protocol|version|no TLS 1.3"))
     assert go_dial(t, a, port, "-text", "fine")["read_error"] == ""
 
 
