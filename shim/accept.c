@@ -106,13 +106,13 @@ static int install(int n, int tcp, const struct wire_handover *m, int flags) {
   return rc;
 }
 
-static enum verdict take_connection(int listener, int n, struct wire_handover *m, int flags) {
+static enum verdict take_connection(int n, struct wire_handover *m, int flags) {
   bool spared = spare_release();
   int tcp = take_message(n, m);
   if (tcp < 0) {
     park(n); /* at the descriptor limit; the daemon has its copy still */
     libc_real()->close(n);
-    spare_open(listener);
+    spare_open();
     return AGAIN;
   }
   int rc = install(n, tcp, m, flags);
@@ -122,7 +122,7 @@ static enum verdict take_connection(int listener, int n, struct wire_handover *m
     libc_real()->close(n);
   }
   if (spared || rc != 0)
-    spare_open(listener);
+    spare_open();
   return rc == 0 ? TAKEN : AGAIN;
 }
 
@@ -137,7 +137,7 @@ static enum verdict examine(struct listener *l, int n, struct wire_handover *m, 
   }
   int there = peek_message(n, m);
   if (there == 1 && m->kind == HANDOVER_CONN)
-    return take_connection(l->real, n, m, flags);
+    return take_connection(n, m, flags);
   if (there == 0)
     park(n);
   if (there == 1) {

@@ -136,9 +136,17 @@ int fdtab_set(int fd, struct sock *s) {
   return 0;
 }
 
+/* SO_LINGER with no time: the program wants a reset, and a reset has no last words. */
+static bool resets(int fd) {
+  struct linger linger;
+  socklen_t len = sizeof linger;
+  return fd >= 0 && libc_real()->getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0 && linger.l_onoff &&
+         linger.l_linger == 0;
+}
+
 static void last_close(struct sock *s, int fd) {
   switch (atomic_load(&s->kind)) {
-  case SOCK_CONN: conn_close(&s->conn, fd); break;
+  case SOCK_CONN: conn_close(&s->conn, resets(fd) ? -1 : fd); break;
   case SOCK_PENDING:
   case SOCK_FAILED: pending_close_fd(s, fd); break;
   case SOCK_LISTENER: listener_closing(s->listener); break;

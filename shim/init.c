@@ -13,6 +13,7 @@
 #include "libc.h"
 #include "session.h"
 #include "svidwrap/svidwrap.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#define ASK_AGAIN_MS 500
 
 static void keep_io_uring_out(void) {
   char why[128];
@@ -35,22 +38,37 @@ static void fail_wait(const char *text) {
   libc_real()->_exit(EX_UNAVAILABLE);
 }
 
-static void wait_for_identity(const char *value) {
+/* Asks until there is an identity or the time is over: an agent may start later than the program, and a new
+ * entry takes its time to reach it. */
+static void ask_until(uint64_t deadline) {
   char text[WIRE_TEXT_MAX] = "";
+  for (;;) {
+    uint64_t now = transport_now_ms();
+    uint64_t left = deadline > now ? deadline - now : 0;
+    int status = WIRE_OK;
+    if (session_agent((uint32_t)left, &status, text) != 0)
+      fail_wait(errno == ETIMEDOUT ? "the daemon did not answer in time" : strerror(errno));
+    text[sizeof text - 1] = 0;
+    if (status == WIRE_OK)
+      return;
+    now = transport_now_ms();
+    if (now >= deadline)
+      fail_wait(text[0] ? text : "the agent gave none");
+    transport_sleep_ms((unsigned)(deadline - now < ASK_AGAIN_MS ? deadline - now : ASK_AGAIN_MS));
+  }
+}
+
+static void wait_for_identity(const char *value) {
   char *end;
-  int status = WIRE_OK;
   unsigned long ms = strtoul(value, &end, 10);
   environ_drop("SVIDWRAP_WAIT_MS");
   unsetenv("SVIDWRAP_WAIT_MS");
   if (ms == 0 || *end || ms > 3600000)
     return;
+  uint64_t deadline = transport_now_ms() + ms;
   if (session_ready(false) != 0)
     fail_wait("there is no session with the daemon (the line above says why)");
-  if (session_agent((uint32_t)ms, &status, text) != 0)
-    fail_wait(errno == ETIMEDOUT ? "the daemon did not answer in time" : strerror(errno));
-  text[sizeof text - 1] = 0;
-  if (status != WIRE_OK)
-    fail_wait(text[0] ? text : "the agent gave none");
+  ask_until(deadline);
 }
 
 __attribute__((constructor)) static void init(int argc, char **argv, char **envp) {

@@ -214,7 +214,7 @@ static int become_standin(int fd, int backlog, const struct rules_entry *rule) {
   if (rc == 0)
     epollreg_rearm(fd);
   if (rc == 0)
-    spare_open(l->real);
+    spare_open();
 out:
   if (standin >= 0)
     libc_real()->close(standin);
@@ -263,29 +263,8 @@ static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
   return -1;
 }
 
-/* A unix socket that was shut down does not listen again as TCP's does: put a new one in its place. */
-static int replace_standin(struct listener *l, int fd, int backlog) {
-  char name[WIRE_NAME_LEN];
-  int standin = standin_open(name, backlog);
-  if (standin < 0) {
-    errno = -standin;
-    return -1;
-  }
-  int fdflags = libc_real()->fcntl(fd, F_GETFD);
-  copy_manners(fd, standin);
-  int rc = libc_real()->dup3(standin, fd, fdflags >= 0 && (fdflags & FD_CLOEXEC) ? O_CLOEXEC : 0);
-  libc_real()->close(standin);
-  if (rc < 0)
-    return -1;
-  memcpy(l->name, name, sizeof l->name);
-  l->shut = false;
-  return 0;
-}
-
 static int listen_again(struct sock *s, int fd, int backlog) {
   struct listener *l = s->listener;
-  if (l->shut && replace_standin(l, fd, backlog) != 0)
-    return -1;
   if (libc_real()->listen(l->real, backlog) != 0 || libc_real()->listen(fd, backlog) != 0)
     return -1;
   l->backlog = backlog;
@@ -326,7 +305,7 @@ static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
     goto out;
   s->listener = l;
   memcpy(l->name, name, sizeof l->name);
-  rc = session_ready(false) == 0 ? tell(WIRE_ADOPT, l, -1, &reply, fds, &life) : -errno;
+  rc = session_ready(false) == 0 && session_agent_once() == 0 ? tell(WIRE_ADOPT, l, -1, &reply, fds, &life) : -errno;
   if (rc != 0)
     goto out;
   l->life = life;
@@ -337,7 +316,7 @@ static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
   if (rc == 0)
     rc = fdtab_set(fd, s);
   if (rc == 0)
-    spare_open(l->real);
+    spare_open();
 out:
   if (rc != 0 && l)
     listener_free(l);
@@ -426,15 +405,24 @@ static void tell_closed(const struct listener *l) {
   session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply);
 }
 
+/* The TCP socket comes back to its number: closed, bound, and like any other. A later listen() makes a new
+ * stand-in. */
 int listener_shutdown(struct sock *s, int fd, int how) {
+  struct listener *l = s->listener;
   int keep = errno;
-  if (libc_real()->shutdown(s->listener->real, how) != 0)
+  if (libc_real()->shutdown(l->real, how) != 0)
     return -1;
   if (how == SHUT_WR)
     return 0;
-  tell_closed(s->listener);
-  s->listener->shut = true;
+  tell_closed(l);
   libc_real()->shutdown(fd, SHUT_RDWR); /* wakes those who wait in accept(): EINVAL, as TCP's */
+  int fdflags = libc_real()->fcntl(fd, F_GETFD);
+  if (libc_real()->dup3(l->real, fd, fdflags >= 0 && (fdflags & FD_CLOEXEC) ? O_CLOEXEC : 0) >= 0) {
+    fdtab_close(fd);
+    atomic_store(&fdtab_flags[fd], FDF_TCP);
+    if (atomic_load(&s->fds) == 0 && atomic_exchange(&l->closing, 1) == 0)
+      listener_free(l);
+  }
   errno = keep;
   return 0;
 }

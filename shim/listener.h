@@ -16,7 +16,6 @@
 struct listener {
   char name[WIRE_NAME_LEN];
   bool used;
-  bool shut;           /* shutdown() was called: the next listen() needs a new stand-in */
   _Atomic int closing; /* the last close has begun */
   int real; /* hidden: the TCP listener; answers getsockname(), getsockopt(), setsockopt() */
   int life; /* hidden: the daemon sees it close when the last process lets go */

@@ -216,8 +216,9 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
     fd = dial_agent();
     if (fd < 0) {
       m.agent_errno = -fd;
-      session_complain("cannot reach the SPIFFE agent at %s: %s; is it running, and may this user connect?",
-                       session.endpoint, strerror(-fd));
+      if (wait_ms == 0) /* who waits is told by the daemon's answer */
+        session_complain("cannot reach the SPIFFE agent at %s: %s; is it running, and may this user connect?",
+                         session.endpoint, strerror(-fd));
     }
   }
   atomic_store(&session.dialed, 1);
@@ -239,7 +240,7 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
   return rc;
 }
 
-static int agent_once(void) {
+int session_agent_once(void) {
   if (atomic_exchange(&session.dialed, 1) != 0 || session.endpoint[0] == 0)
     return 0;
   return session_agent(0, NULL, NULL);
@@ -262,7 +263,7 @@ int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len
   }
   if (found == 0 || out->mode == RULES_OFF)
     return 0;
-  return agent_once() == 0 ? 1 : -1;
+  return session_agent_once() == 0 ? 1 : -1;
 }
 
 int session_dial(void) { return transport_dial(session.daemon_uid, session.had_daemon); }

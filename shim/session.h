@@ -30,6 +30,9 @@ void session_header(struct wire_hdr *h, enum wire_type type, size_t length);
 /* The token for requests; valid after a successful session_match() or session_ready(). */
 struct wire_token session_token(void);
 
+/* Dials the agent if this session has not yet. 0, or -1 and errno. */
+int session_agent_once(void);
+
 /* Says HELLO if this process has no session with the running daemon (again: drop the one we had, the
  * daemon did not know it). Dials the agent once. 0, or -1 and errno. */
 int session_ready(bool again);

@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-/* Makes a spare (a dup of this descriptor) if there is none. False: no room. */
-bool spare_open(int like);
+/* Makes a spare if there is none. False: no room. */
+bool spare_open(void);
 /* Gives its number back to the kernel; true when there was one. */
 bool spare_release(void);
 

@@ -76,8 +76,17 @@ static inline int rules_entry_matches(const struct rules_entry *e, const uint8_t
 
 /* Copies the first entry of this kind that matches. 1: found (mode may be RULES_OFF), 0: none,
  * -1: the table is malformed or is being rewritten without end (treat as an error, never as "none"). */
-static inline int rules_match(const struct rules_table *t, enum rules_kind kind, const uint8_t addr[16],
+static inline int rules_match(const struct rules_table *t, enum rules_kind kind, const uint8_t given[16],
                               uint16_t port, struct rules_entry *out) {
+  static const uint8_t any6[16], any4[16] = {[10] = 0xff, [11] = 0xff};
+  uint8_t addr[16];
+  memcpy(addr, given, sizeof addr);
+  if (kind == RULES_CONNECT && memcmp(addr, any4, 16) == 0) { /* connecting to "any" reaches this host */
+    addr[12] = 127;
+    addr[15] = 1;
+  } else if (kind == RULES_CONNECT && memcmp(addr, any6, 16) == 0) {
+    addr[15] = 1;
+  }
   for (int tries = 0; tries < 100000; tries++) {
     uint32_t before = atomic_load_explicit(&t->seq, memory_order_acquire);
     if (before & 1u)

@@ -29,13 +29,24 @@ HOOK int socketpair(int domain, int type, int protocol, int fds[2]) {
 }
 
 HOOK int bind(int fd, const struct sockaddr *sa, socklen_t len) {
+  int keep = errno;
   int rc = libc_real()->bind(fd, sa, len);
-  if (rc == 0 || errno != EADDRINUSE || !sa || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6))
+  if (rc == 0 || errno != EADDRINUSE || !sa || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6) ||
+      !listener_sync(sa, len))
     return rc;
-  return listener_sync(sa, len) ? libc_real()->bind(fd, sa, len) : rc;
+  rc = libc_real()->bind(fd, sa, len);
+  if (rc == 0)
+    errno = keep;
+  return rc;
 }
 
-HOOK int listen(int fd, int backlog) { return listener_listen(fd, backlog); }
+HOOK int listen(int fd, int backlog) {
+  int keep = errno;
+  int rc = listener_listen(fd, backlog);
+  if (rc == 0)
+    errno = keep;
+  return rc;
+}
 
 static int accept_any(int fd, struct sockaddr *sa, socklen_t *len, int flags) {
   struct sock *s = fdtab_get(fd);

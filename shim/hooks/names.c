@@ -33,11 +33,12 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
   }
   socklen_t room = len ? *len : 0;
   int rc = libc_real()->getsockname(fd, sa, len);
-  /* A stand-in that this image inherited gives itself away by its name. */
-  if (rc == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX && *len <= room) {
-    int touched = listener_touch_named(fd, sa, *len);
+  /* A stand-in that this image inherited: its address says AF_UNIX. */
+  if (rc == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX) {
+    int keep = errno, touched = listener_touch(fd);
     if (touched < 0)
       return -1;
+    errno = keep;
     if (touched == 1) {
       *len = room;
       return getsockname(fd, sa, len);
