@@ -52,15 +52,6 @@ static uint32_t first_rule(struct listener *l) {
   return ATTACH_NO_RULE;
 }
 
-/* The session whose policy a connection's rule is of. */
-static struct session *session_of_rule(struct listener *l, uint32_t rule) {
-  struct attach *a;
-  TAILQ_FOREACH(a, &l->attached, of_listener)
-  if (a->session && a->rule == rule)
-    return a->session;
-  return NULL;
-}
-
 static void wait_for_identity(struct listener *l, struct session *s) {
   if (l->waiting)
     return;
@@ -69,12 +60,20 @@ static void wait_for_identity(struct listener *l, struct session *s) {
   evtimer_add(&l->late, &tv);
 }
 
+static void remember(struct listener *l, struct session *s) {
+  if (l->speaker == s)
+    return;
+  session_unref(l->speaker);
+  l->speaker = session_ref(s);
+}
+
 static enum serve_ready listener_credentials(void *arg, struct serve_credentials *out) {
   struct listener *l = arg;
   const struct identity_svid *svid = NULL;
   snprintf(out->reason, sizeof out->reason, "no identity");
   struct attach *a = speaker(l, &svid, out->reason, sizeof out->reason);
   if (a) {
+    remember(l, a->session);
     out->identity = source_identity(a->session->source);
     out->svid = svid;
     out->policy = a->session->config->policy;
@@ -103,7 +102,7 @@ static void listener_late(evutil_socket_t fd, short what, void *arg) {
 }
 
 static void listener_report(struct listener *l, const struct serve_conn *c) {
-  struct report_connection r = {.session = session_of_rule(l, c->rule),
+  struct report_connection r = {.session = l->speaker,
                                 .inbound = true,
                                 .rule = c->rule,
                                 .local = (const struct sockaddr *)&c->local,
@@ -119,8 +118,7 @@ static void listener_report(struct listener *l, const struct serve_conn *c) {
 static void listener_refused(void *arg, const struct serve_conn *c) { listener_report(arg, c); }
 
 static uint32_t truncation_of(struct listener *l, uint32_t rule) {
-  struct session *s = session_of_rule(l, rule);
-  const struct policy_rule *r = s ? policy_rule_at(s->config->policy, rule) : NULL;
+  const struct policy_rule *r = policy_rule_at(l->speaker->config->policy, rule);
   return r ? r->flags & ARENA_TRUNCATION_EOF : 0;
 }
 
@@ -179,6 +177,7 @@ void listener_close(struct listener *l) {
   while (!TAILQ_EMPTY(&l->attached))
     listener_detach(TAILQ_FIRST(&l->attached));
   slots_unref(l->slots);
+  session_unref(l->speaker);
   free(l);
   worker_look_idle(w);
 }
@@ -242,6 +241,7 @@ struct listener *listener_new(struct worker *w, struct session *s, const char *n
     return NULL;
   }
   l->slots = slots_ref(s->slots);
+  l->speaker = session_ref(s);
   evtimer_assign(&l->poll, w->base, listener_poll, l);
   evtimer_assign(&l->late, w->base, listener_late, l);
   LIST_INSERT_HEAD(&w->listeners, l, link);

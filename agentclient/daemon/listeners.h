@@ -37,6 +37,7 @@ struct listener {
   struct serve *serve;
   struct standin *standin;
   struct slots *slots;
+  struct session *speaker; /* who spoke last; referenced, perhaps ended: for audit lines */
   TAILQ_HEAD(attaches, attach) attached;
   struct event poll; /* nobody's life socket is left: is the stand-in still there? */
   int64_t poll_ms;

@@ -20,7 +20,7 @@
 struct outbound {
   LIST_ENTRY(outbound) link;
   struct worker *worker;
-  struct session *session; /* NULL: it ended */
+  struct session *session; /* referenced */
   struct ctl *ctl;         /* NULL: answered, or the program went away */
   int fd;
   struct wire_connect request;
@@ -31,8 +31,9 @@ struct outbound {
 
 static void outbound_free(struct outbound *o) {
   session_wait_end(&o->wait);
-  if (o->session)
+  if (!o->session->ended)
     LIST_REMOVE(o, link);
+  session_unref(o->session);
   close(o->fd);
   free(o);
 }
@@ -108,7 +109,7 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
 static void dialed(void *arg, int err, struct handshake_result *result) {
   struct outbound *o = arg;
   o->dial = NULL;
-  if (!o->ctl || !o->session) {
+  if (!o->ctl) {
     if (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) {
       result->outcome = HANDSHAKE_CANCELLED;
       snprintf(result->reason, sizeof result->reason, "the program gave the connection up");
@@ -187,18 +188,18 @@ static void hung_up(struct ctl *c, void *arg) {
 }
 
 void outbound_session_ended(struct session *s) {
-  while (!LIST_EMPTY(&s->outbounds)) {
-    struct outbound *o = LIST_FIRST(&s->outbounds);
-    LIST_REMOVE(o, link);
-    o->session = NULL;
+  struct outbound *o;
+  while ((o = LIST_FIRST(&s->outbounds))) {
     struct ctl *c = o->ctl;
     o->ctl = NULL;
     if (c)
       answer(c, WIRE_UNKNOWN_SESSION, ECONNABORTED, "the session has ended");
-    if (o->dial)
+    if (o->dial) {
+      LIST_REMOVE(o, link); /* the rest in dialed() */
       dial_cancel(o->dial);
-    else
+    } else {
       outbound_free(o);
+    }
   }
 }
 
@@ -231,7 +232,7 @@ void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
     return;
   }
   o->worker = c->worker;
-  o->session = s;
+  o->session = session_ref(s);
   o->ctl = c;
   o->fd = fds[0];
   fds[0] = -1;

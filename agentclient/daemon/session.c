@@ -61,6 +61,7 @@ struct session *session_new(struct worker *w, struct ctl *c, struct config *conf
     config_unref(config);
     return NULL;
   }
+  s->refs = 1;
   s->worker = w;
   s->uid = c->cred.uid;
   s->gid = c->cred.gid;
@@ -109,7 +110,9 @@ void session_end(struct session *s) {
   evtimer_del(&s->agent_timer);
   source_unref(s->source);
   slots_unref(s->slots);
-  config_unref(s->config);
+  s->source = NULL;
+  s->slots = NULL;
+  s->ended = true;
   if (s->pidfd >= 0)
     close(s->pidfd);
   if (s->control) {
@@ -117,8 +120,20 @@ void session_end(struct session *s) {
     ctl_close(s->control);
   }
   OPENSSL_cleanse(&s->token, sizeof s->token);
-  free(s);
+  session_unref(s);
   worker_look_idle(w);
+}
+
+struct session *session_ref(struct session *s) {
+  s->refs++;
+  return s;
+}
+
+void session_unref(struct session *s) {
+  if (!s || --s->refs)
+    return;
+  config_unref(s->config);
+  free(s);
 }
 
 static void wait_over(evutil_socket_t fd, short what, void *arg) {

@@ -33,6 +33,8 @@ struct attach;   /* listeners.h */
 struct outbound; /* outbound.c */
 
 struct session {
+  unsigned refs;
+  bool ended; /* only what log and audit lines need is left: config, pid, program */
   LIST_ENTRY(session) link;
   struct worker *worker;
   struct wire_token token;
@@ -61,6 +63,9 @@ struct session *session_new(struct worker *w, struct ctl *c, struct config *conf
 /* By token, for a process of this uid. NULL: unknown. */
 struct session *session_find(struct worker *w, const struct wire_token *token, uid_t uid);
 void session_end(struct session *s);
+/* Keeps an ended session's name and configuration. */
+struct session *session_ref(struct session *s);
+void session_unref(struct session *s);
 
 /* The source of some sessions changed. */
 void session_source_changed(void *worker, struct source *source);
