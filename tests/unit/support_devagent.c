@@ -11,6 +11,7 @@
 #include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -192,6 +193,18 @@ void agent_cleanup(struct agent_process *a) {
   assert_int_equal(system(command), 0);
 }
 
+size_t agent_fds(const struct agent_process *a) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/fd", (int)a->pid);
+  DIR *d = opendir(path);
+  size_t n = 0;
+  assert_non_null(d);
+  while (readdir(d))
+    n++;
+  closedir(d);
+  return n;
+}
+
 int agent_dial(const struct agent_process *a) {
   int fd = dial(a->socket);
   assert_true(fd >= 0);
@@ -222,8 +235,9 @@ int agent_call(int fd, const char *method, bool with_header) {
   grpc_channel *channel = grpc_channel_create_from_fd("agent", fd, creds, NULL);
   grpc_channel_credentials_release(creds);
   gpr_timespec until = gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_millis(WAIT_MS, GPR_TIMESPAN));
-  grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq,
-                                             grpc_slice_from_copied_string(method), NULL, until, NULL);
+  grpc_slice name = grpc_slice_from_copied_string(method);
+  grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, name, NULL, until, NULL);
+  grpc_slice_unref(name);
   grpc_metadata header = {.key = grpc_slice_from_static_string("workload.spiffe.io"),
                           .value = grpc_slice_from_static_string("true")};
   grpc_byte_buffer *empty = grpc_raw_byte_buffer_create(NULL, 0);

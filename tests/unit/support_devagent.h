@@ -7,6 +7,7 @@
 #define SUPPORT_DEVAGENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct agent_process {
@@ -30,6 +31,8 @@ int agent_run(const char *const args[], char *printed, size_t len);
 int agent_stop(struct agent_process *a);
 void agent_cleanup(struct agent_process *a); /* stops it, too, if need be */
 
+/* How many descriptors it has open. */
+size_t agent_fds(const struct agent_process *a);
 int agent_dial(const struct agent_process *a);
 /* A connection that another process (uid, if we are root) dialed and handed over. It lives until *helper is
  * killed. */

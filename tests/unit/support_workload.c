@@ -102,6 +102,15 @@ void inbox_expect(struct inbox *in, enum workload_event event, const char *part_
              part_of_message);
 }
 
+void inbox_expect_gone(struct inbox *in, const char *part_of_message) {
+  struct seen s;
+  do
+    s = inbox_next(in);
+  while (s.event == WORKLOAD_UNAVAILABLE);
+  if (s.event != WORKLOAD_GONE || !strstr(s.message, part_of_message))
+    fail_msg("event %d \"%s\" (code %d) came, not GONE \"%s\"", (int)s.event, s.message, s.code, part_of_message);
+}
+
 /* ---- the puppet ------------------------------------------------------------------------------------------ */
 
 struct puppet {

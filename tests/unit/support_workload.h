@@ -34,6 +34,9 @@ size_t inbox_count(struct inbox *in); /* all that ever came */
 /* The next event must be this; an update's identity is let go. */
 void inbox_expect(struct inbox *in, enum workload_event event, const char *part_of_message);
 
+/* GONE comes; the streams that broke before it may be told, too. */
+void inbox_expect_gone(struct inbox *in, const char *part_of_message);
+
 /* An agent on one connection, driven by the test's own thread. */
 struct puppet;
 struct puppet *puppet_new(int fd);

@@ -9,7 +9,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -317,18 +316,6 @@ static void a_bad_configuration_is_exit_78_and_a_bad_command_64(void **state) {
   agent_cleanup(&a);
 }
 
-static size_t fds_of(pid_t pid) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-  DIR *d = opendir(path);
-  size_t n = 0;
-  assert_non_null(d);
-  while (readdir(d))
-    n++;
-  closedir(d);
-  return n;
-}
-
 static void a_thousand_connections_leave_nothing_behind(void **state) {
   (void)state;
   struct agent_process a;
@@ -336,7 +323,7 @@ static void a_thousand_connections_leave_nothing_behind(void **state) {
   agent_start(&a, NULL);
   close(agent_dial(&a));
   assert_int_equal(agent_call(agent_dial(&a), "/x/y", true), 12);
-  size_t before = fds_of(a.pid), after = 0;
+  size_t before = agent_fds(&a), after = 0;
   for (int i = 0; i < 1000; i++) {
     int fd = agent_dial(&a);
     if (i % 20 == 0)
@@ -344,7 +331,7 @@ static void a_thousand_connections_leave_nothing_behind(void **state) {
     else
       close(fd);
   }
-  for (int i = 0; i < WAIT_S * 100 && (after = fds_of(a.pid)) > before; i++)
+  for (int i = 0; i < WAIT_S * 100 && (after = agent_fds(&a)) > before; i++)
     usleep(10000);
   assert_true(after <= before);
   struct inbox *in = inbox_new();

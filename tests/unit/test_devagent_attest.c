@@ -146,7 +146,10 @@ static void the_connection_of_a_dead_process_is_worth_nothing(void **state) {
   struct agent_process a;
   agent_prepare(&a, NULL);
   agent_start(&a, NULL);
+  size_t before = agent_fds(&a);
   int fd = agent_dial_as(&a, geteuid(), &helper);
+  for (int i = 0; i < WAIT_S * 100 && agent_fds(&a) == before; i++)
+    usleep(10000); /* it has accepted, and knows the process, before that dies */
   let_die(helper);
   struct inbox *in = inbox_new();
   struct workload_client *c = workload_open_fd(fd, inbox_put, in);

@@ -171,7 +171,7 @@ static void a_dead_connection_is_gone_for_good(void **state) {
   inbox_expect(r.inbox, WORKLOAD_UPDATE, "");
   puppet_free(r.agent);
   r.agent = NULL;
-  inbox_expect(r.inbox, WORKLOAD_GONE, "");
+  inbox_expect_gone(r.inbox, "");
   rig_free(&r);
 }
 
@@ -182,7 +182,7 @@ static void a_connection_that_dies_while_denied_is_gone(void **state) {
   inbox_expect(r.inbox, WORKLOAD_DENIED, "");
   puppet_free(r.agent);
   r.agent = NULL;
-  inbox_expect(r.inbox, WORKLOAD_GONE, "");
+  inbox_expect_gone(r.inbox, "");
   rig_free(&r);
 }
 
@@ -195,7 +195,7 @@ static void garbage_instead_of_http2_is_gone(void **state) {
   char junk[4096];
   memset(junk, 'x', sizeof junk);
   assert_int_equal(write(sv[1], junk, sizeof junk), sizeof junk);
-  inbox_expect(in, WORKLOAD_GONE, "");
+  inbox_expect_gone(in, "");
   workload_close(c);
   close(sv[1]);
   inbox_free(in);
@@ -216,7 +216,7 @@ static void a_descriptor_that_is_no_connection_is_gone_and_no_crash(void **state
   for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
     struct inbox *in = inbox_new();
     struct workload_client *c = workload_open_fd(fds[i], inbox_put, in);
-    inbox_expect(in, WORKLOAD_GONE, "not a connection");
+    inbox_expect_gone(in, "not a connection");
     workload_close(c);
     inbox_free(in);
     assert_int_equal(fcntl(fds[i], F_GETFD), -1); /* it was taken over */
@@ -316,7 +316,7 @@ static void no_descriptor_is_left_behind(void **state) {
     struct workload_client *c = workload_open_fd(sv[0], inbox_put, in);
     close(sv[1]);
     if (i % 2)
-      inbox_expect(in, WORKLOAD_GONE, "");
+      inbox_expect_gone(in, "");
     workload_close(c);
     inbox_free(in);
   }
