@@ -154,6 +154,31 @@ static void a_peer_that_hangs_up_is_reported(void **state) {
   }
 }
 
+/* The daemon must not die of SIGPIPE. */
+static void a_socket_that_is_shut_for_writing_kills_nobody(void **state) {
+  struct hs_ours o;
+  int fd[2];
+  (void)state;
+  hs_tcp(fd);
+  shutdown(fd[0], SHUT_WR);
+  struct handshake_request request = hs_request(&w, fd[0], ARENA_CLIENT, RULE_OUT);
+  hs_begin(&w, &o, &request);
+  hs_wait(&o);
+  outcome_is(&o, HANDSHAKE_PEER_CLOSED, "Broken pipe");
+  hs_done(&o);
+  close(fd[1]);
+}
+
+static void a_file_is_no_socket(void **state) {
+  struct hs_ours o;
+  (void)state;
+  struct handshake_request request = hs_request(&w, open("/dev/null", O_RDWR | O_CLOEXEC), ARENA_SERVER, RULE_IN);
+  hs_begin(&w, &o, &request);
+  hs_wait(&o);
+  outcome_is(&o, HANDSHAKE_INTERNAL, "cannot be waited for");
+  hs_done(&o);
+}
+
 static void a_peer_that_says_nothing_times_out(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++) {
@@ -404,6 +429,8 @@ int main(void) {
       cmocka_unit_test(a_peer_without_our_groups_is_refused),
       cmocka_unit_test(too_many_certificates_are_not_read),
       cmocka_unit_test(a_peer_that_hangs_up_is_reported),
+      cmocka_unit_test(a_socket_that_is_shut_for_writing_kills_nobody),
+      cmocka_unit_test(a_file_is_no_socket),
       cmocka_unit_test(a_peer_that_says_nothing_times_out),
       cmocka_unit_test(a_peer_that_drips_times_out),
       cmocka_unit_test(a_thousand_stalled_peers_do_not_hinder_a_good_one),

@@ -133,6 +133,18 @@ static void a_federated_root_cannot_vouch_for_our_ids(void **state) {
   pki_svid_free(s);
 }
 
+/* example.org's CA signs for names that begin like its own, or that its own begins like. */
+static void a_domain_is_not_another_that_begins_like_it(void **state) {
+  static const char *const ids[] = {"spiffe://example/web", "spiffe://example.org.evil/web",
+                                    "spiffe://example.or/web"};
+  (void)state;
+  for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+    struct pki_svid *s = pki_issue(w.ca, &(struct pki_leaf){.id = ids[i]});
+    verify_disbelieved(w.id, s, SSL_AD_UNKNOWN_CA, "no trust bundle for trust domain example");
+    pki_svid_free(s);
+  }
+}
+
 static void nor_by_sending_our_root_along(void **state) {
   struct pki_svid *s = pki_issue(w.partner, &(struct pki_leaf){.id = "spiffe://example.org/admin"});
   (void)state;
@@ -200,6 +212,7 @@ int main(void) {
       cmocka_unit_test(the_id_of_a_refused_peer_is_reported),
       cmocka_unit_test(each_domain_is_verified_by_its_own_roots),
       cmocka_unit_test(a_federated_root_cannot_vouch_for_our_ids),
+      cmocka_unit_test(a_domain_is_not_another_that_begins_like_it),
       cmocka_unit_test(nor_by_sending_our_root_along),
       cmocka_unit_test(an_authority_of_another_domain_cannot_sign_ours),
       cmocka_unit_test(an_impostor_of_the_same_name_is_not_the_root),
