@@ -3,9 +3,10 @@
  * conn_write.c - from the program's buffers into the kernel's send queue.
  *
  * A record, once sealed, must leave whole: after EAGAIN a program may change its mind about what to send.
- * SO_MEMINFO tells how much room the send buffer has, and a record that fits is taken whole (measured). So
- * records are cut to the room, some of which is always kept for a close_notify, and what the program is
- * told was written is in the kernel. The answer is kept as a credit: only sending uses the room up.
+ * SO_MEMINFO tells how much room the send buffer has, and a record that fits is taken whole (measured, but
+ * for small segments, whose overhead counts too: half of it is left for that). So records are cut to the
+ * room, some of which is always kept for a close_notify, and what the program is told was written is in
+ * the kernel. The answer is kept as a credit: only sending uses the room up.
  *
  * EAGAIN is returned if and only if poll() says that the socket is not writable. That poll() is also what
  * makes the kernel raise an edge when room is there again, as a send() of the program would have.
@@ -38,7 +39,7 @@ static uint32_t room_now(int fd) {
   if (conn_sys(libc_real()->syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, info, &len)) != 0)
     return 0;
   int64_t room = (int64_t)info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
-  room -= room / 16 + RESERVE + SKB_OVERHEAD;
+  room = (room - RESERVE - SKB_OVERHEAD) / 2; /* the rest is overhead: small segments are charged about twice their bytes */
   return room > 0 ? (uint32_t)(room < INT32_MAX ? room : INT32_MAX) : 0;
 }
 
@@ -63,7 +64,7 @@ static size_t room_for(struct conn_op *op, size_t want) {
 }
 
 static void room_used(struct arena_slot *s, size_t wire) {
-  size_t cost = wire + wire / 16 + SKB_OVERHEAD;
+  size_t cost = wire + SKB_OVERHEAD / 2;
   s->w_room = s->w_room > cost ? s->w_room - (uint32_t)cost : 0;
 }
 
