@@ -6,6 +6,7 @@
  * to nobody, unless `svidwrap run` asked it to wait for the identity (SVIDWRAP_WAIT_MS): then it does so
  * here, in the program's own process, so that the agent attests the program.
  */
+#include "alert.h"
 #include "environ.h"
 #include "fdtab.h"
 #include "guard.h"
@@ -78,6 +79,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
   libc_load();
   environ_save(envp);
   session_init();
+  alert_init();
   image_init();
   keep_io_uring_out();
   const char *wait = environ_get("SVIDWRAP_WAIT_MS");

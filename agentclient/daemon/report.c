@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,6 +53,46 @@ void report_connection(const struct report_connection *r) {
                           .pid = s ? s->pid : 0,
                           .program = s ? s->program : ""};
   audit_write(s ? s->config->audit : NULL, &e);
+}
+
+/* Alerts that judge our certificate, or us (RFC 8446 section 6.2): bad_certificate to unknown_ca, access_denied and
+ * certificate_required. */
+static bool refuses_us(int alert) {
+  return (alert >= 42 && alert <= 46) || alert == 48 || alert == 49 || alert == 116;
+}
+
+void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
+  (void)fds;
+  struct wire_alert m;
+  struct handshake_result h;
+  const char *why;
+  memcpy(&m, msg, len < sizeof m ? len : sizeof m);
+  struct session *s = session_find(c->worker, &m.token, c->cred.uid);
+  if (!s) {
+    ctl_reply(c, WIRE_UNKNOWN_SESSION, EACCES, "no such session");
+    return;
+  }
+  memset(&h, 0, sizeof h);
+  h.outcome = m.received && refuses_us(m.alert) ? HANDSHAKE_PEER_REFUSED : HANDSHAKE_PEER_CLOSED;
+  snprintf(h.reason, sizeof h.reason, m.received ? "the peer sent the alert %s" : "what the peer sent was answered by the alert %s",
+           handshake_alert_name(m.alert));
+  if (spiffeid_parse(&h.peer, m.peer_id, m.peer_id_len, 1, &why) != 0)
+    h.peer.len = 0;
+  const struct policy_rule *rule = policy_rule_at(s->config->policy, m.rule);
+  const struct policy_settings *set = policy_settings(s->config->policy);
+  struct identity *id = source_identity(s->source);
+  bool own = rule && (rule->spiffe_id || rule->hint);
+  const struct identity_svid *svid = id ? identity_select(id, own ? rule->spiffe_id : set->spiffe_id, own ? rule->hint : set->hint) : NULL;
+  if (svid)
+    h.self = svid->id;
+  struct report_connection r = {.session = s,
+                                .inbound = m.inbound,
+                                .rule = m.rule,
+                                .local = m.local_len >= sizeof(sa_family_t) ? (struct sockaddr *)&m.local : NULL,
+                                .remote = m.remote_len >= sizeof(sa_family_t) ? (struct sockaddr *)&m.remote : NULL,
+                                .result = &h};
+  report_connection(&r);
+  ctl_reply(c, WIRE_OK, 0, "%s", "");
 }
 
 static json_t *status_identity(const struct session *s) {

@@ -19,6 +19,10 @@ struct report_connection {
 };
 void report_connection(const struct report_connection *r);
 
+/* The handler of WIRE_ALERT: an alert after the handshake. In TLS 1.3 a server judges our certificate when our
+ * connect() is done already; so `refused_by_peer` may follow on `allowed`. */
+void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]);
+
 /* The handler of WIRE_STATUS. */
 void report_status(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]);
 

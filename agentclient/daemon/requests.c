@@ -193,6 +193,7 @@ void requests_dispatch(struct ctl *c, const void *msg, size_t len, int fds[WIRE_
       [WIRE_CONNECT] = outbound_connect,
       [WIRE_ARENA] = arena,
       [WIRE_STATUS] = report_status,
+      [WIRE_ALERT] = report_alert,
   };
   struct wire_hdr h;
   memcpy(&h, msg, sizeof h);

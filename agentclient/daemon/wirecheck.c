@@ -87,6 +87,16 @@ static enum wire_status check_connect(const char *msg, size_t len, int nfds) {
   return plausible ? WIRE_OK : WIRE_BAD_REQUEST;
 }
 
+static enum wire_status check_alert(const char *msg, size_t len, int nfds) {
+  struct wire_alert m;
+  if (len != sizeof m || nfds != 0)
+    return WIRE_BAD_REQUEST;
+  memcpy(&m, msg, sizeof m);
+  bool plausible = m.local_len <= sizeof m.local && m.remote_len <= sizeof m.remote &&
+                   m.peer_id_len <= sizeof m.peer_id && m.inbound <= 1 && m.received <= 1;
+  return plausible ? WIRE_OK : WIRE_BAD_REQUEST;
+}
+
 enum wire_status wire_check(const void *msg, size_t len, int nfds) {
   struct wire_hdr h;
   if (len < sizeof h || len > WIRE_MAX || nfds < 0 || nfds > WIRE_FDS_MAX)
@@ -110,6 +120,8 @@ enum wire_status wire_check(const void *msg, size_t len, int nfds) {
     return check_listen(msg, len, nfds, h.type);
   case WIRE_CONNECT:
     return check_connect(msg, len, nfds);
+  case WIRE_ALERT:
+    return check_alert(msg, len, nfds);
   case WIRE_ARENA:
     return len == sizeof(struct wire_arena) && nfds == 0 ? WIRE_OK : WIRE_BAD_REQUEST;
   case WIRE_STATUS:

@@ -63,6 +63,9 @@ enum wire_type {
   WIRE_ARENA = 8,    /* struct wire_arena: Answer: wire_reply, fds: [arena memfd]. */
   WIRE_STATUS = 9,   /* struct wire_hdr alone, from the CLI. Answer: wire_reply with JSON behind it, fds none. */
 
+  WIRE_ALERT = 10,   /* struct wire_alert: an alert ended a connection after the handshake; for the audit log.
+                        Answer: wire_reply. */
+
   /* daemon -> shim */
   WIRE_WELCOME = 64,   /* struct wire_welcome; fds: [arena memfd, rules memfd] */
   WIRE_REPLY = 65,     /* struct wire_reply */
@@ -183,6 +186,21 @@ struct wire_arena {
   struct wire_hdr hdr;
   struct wire_token token;
   uint64_t arena_id;
+};
+
+/* What the program's process saw on a connection of its own: believed as such, for the audit line only. */
+struct wire_alert {
+  struct wire_hdr hdr;
+  struct wire_token token;
+  uint32_t rule;     /* arena_slot.rule */
+  uint8_t inbound;   /* 1: accepted, 0: dialed */
+  uint8_t received;  /* 1: the peer sent it, 0: we did, for what the peer had sent */
+  uint8_t alert;     /* RFC 8446 section 6 */
+  uint8_t pad;
+  uint32_t local_len, remote_len, peer_id_len;
+  uint32_t pad2;
+  struct sockaddr_storage local, remote;
+  char peer_id[2048]; /* not NUL-terminated */
 };
 
 /* What a connection to a stand-in listener carries: exactly one such message. The receiver reads
