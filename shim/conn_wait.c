@@ -59,6 +59,8 @@ static bool handlers_restart(void) {
   pthread_sigmask(SIG_BLOCK, NULL, &blocked);
   for (int sig = 1; sig < NSIG; sig++) {
     struct sigaction a;
+    if (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP || sig == SIGSYS)
+      continue; /* faults: runtimes handle them, but none happens in poll() */
     if (sigismember(&blocked, sig) == 1 || sigaction(sig, NULL, &a) != 0)
       continue;
     if (!(a.sa_flags & SA_SIGINFO) && (a.sa_handler == SIG_DFL || a.sa_handler == SIG_IGN))
