@@ -9,6 +9,7 @@ import argparse
 import csv
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -36,40 +37,72 @@ class Redis:
     def __init__(self, variants, seconds):
         self.seconds, self.at, self.rate, self.keyed = seconds, {}, {}, {}
         self.problems = []
+        self.pids, self.cpu = {}, {}
         for variant in list(variants):
+            before = len(variant.stage.processes)
             try:
                 self.at[variant.name] = (variant, variant.redis())
             except stages.Unavailable as why:
                 self.problems.append(f"{variant.name}: {why}")
+            self.pids[variant.name] = [p.pid for p in variant.stage.processes[before:]] + \
+                getattr(variant, "daemon_pids", list)()
 
     def once(self, name, args, test, requests):
+        """One redis-benchmark: (seconds by its own clock, CPU seconds of client, server and helpers)."""
         variant, where = self.at[name]
         argv = ["redis-benchmark", "-h", "127.0.0.1", *where, *args, "-t", test, "-n", str(requests), "--csv"]
+        helpers = cpu_seconds(self.pids[name])
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
             run = subprocess.run(argv, env=variant.client_env(), capture_output=True, text=True,
                                  timeout=40 + 10 * self.seconds)
         except subprocess.TimeoutExpired:
             raise RuntimeError("redis-benchmark does not end")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        client = after.ru_utime + after.ru_stime - usage.ru_utime - usage.ru_stime
         rows = [row for row in csv.reader(run.stdout.splitlines()) if len(row) > 1 and row[0] != "test"]
         if run.returncode or not rows:
             raise RuntimeError(f"redis-benchmark: exit {run.returncode}: {(run.stderr or run.stdout).strip()[-300:]}")
-        return float(rows[0][1])
+        return max(requests / float(rows[0][1]), 0.001), client + cpu_seconds(self.pids[name]) - helpers
 
     def measure(self, name, case):
-        """One run of about self.seconds; how many requests that is comes from the runs before."""
+        """A run of about self.seconds, less one of as good as no requests: what it takes to start and to connect
+        (handshakes) has a table of its own and would swamp the rest in a short run."""
         label, args, test, most = case
-        key = (name, label)
+        key, least = (name, label), int(args[args.index("-c") + 1])
         if key not in self.rate:
             if test == "get":
                 self.once(name, ["-c", "1", "-d", args[args.index("-d") + 1]], "set", 4)
-            self.rate[key] = self.once(name, args, test, 200)
-            self.rate[key] = self.once(name, args, test, self.requests(key, most, 0.15))
-        figure = self.once(name, args, test, self.requests(key, most, self.seconds))
+            self.rate[key] = 300 / self.once(name, args, test, 300)[0]
+            for seconds in (0.1, 0.3):
+                self.rate[key] = self.steady(name, case, least, int(max(300, min(most, self.rate[key] * seconds))))[0]
+        figure, cpu = self.steady(name, case, least, int(max(300, min(most, self.rate[key] * self.seconds))))
         self.rate[key] = figure
+        self.cpu.setdefault(key, []).append(cpu)
         return figure
 
-    def requests(self, key, most, seconds):
-        return int(max(100, min(most, self.rate[key] * seconds)))
+    def steady(self, name, case, least, requests):
+        """(requests a second, CPU seconds a request)"""
+        _, args, test, _ = case
+        long_time, long_cpu = self.once(name, args, test, requests)
+        if "-k" in args:  # connecting is what this one is about
+            return requests / long_time, long_cpu / requests
+        short_time, short_cpu = self.once(name, args, test, least)
+        more = requests - least
+        return more / max(long_time - short_time, long_time / 50), max(long_cpu - short_cpu, 0) / more
+
+
+def cpu_seconds(pids):
+    """All threads, by the scheduler's nanoseconds: unlike a rate it means something on a busy machine too."""
+    total = 0
+    for pid in pids:
+        try:
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/schedstat") as f:
+                    total += int(f.read().split()[0])
+        except OSError:
+            pass
+    return total / 1e9
 
 
 def rounds(names, count, measure, problems, where):
@@ -94,7 +127,10 @@ def redis_table(variants, options, report):
         if options.only and options.only not in case[0]:
             continue
         got = rounds(names, options.rounds, lambda name: redis.measure(name, case), redis.problems, case[0])
-        report.add("Redis, thousand requests a second (ratio to plain)", case[0], got, scale=1e-3)
+        report.add("Redis, thousand requests a second, connections being there (ratio to plain)", case[0], got, scale=1e-3)
+        spent = {name: redis.cpu[name, case[0]] for name in got}
+        report.add("Redis, microseconds of CPU a request, both ends and helpers (ratio to plain)", case[0], spent,
+                   scale=1e6)
     report.problems += redis.problems
 
 
