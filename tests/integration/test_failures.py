@@ -10,7 +10,7 @@ import time
 
 from apps import LONG_CLIENT, MANY_CLIENT, TRY, client, echo_server, exchange
 from harness import NATIVE, PYTHON, TD, WAIT, Skip, entry, port_listens, until
-from pki import CA
+from pki import CA, client_context
 
 ID = f"{TD}/app"
 
@@ -223,9 +223,11 @@ def test_supervisor_and_worker_killed(t):
         c.line("exchange 5$")
         for _ in range(2):
             if not NATIVE:
-                for pid in (t.supervisor(), t.worker()):
-                    os.kill(pid, signal.SIGKILL)
-                until("their end", lambda: not t.daemons())
+                both = t.supervisor(), t.worker()
+                for sig in (signal.SIGSTOP, signal.SIGKILL):  # at once: the one would start the other again
+                    for pid in both:
+                        os.kill(pid, sig)
+                t.daemons_gone()
             exchange(t, config, port)
         assert c.ok(40).endswith(b"all well\n")
 
@@ -240,16 +242,26 @@ def test_supervisor_killed_alone(t):
         exchange(t, config, port, 3)
 
 
-def test_forty_descriptors_and_thirty_clients(t):
+def forty_descriptors_and_thirty_clients(t, limits):
     """All are served in the end, as natively."""
     port, config = prepare(t)
     with t.watch(port):
-        proc = echo_server(t, config, port, limits={"RLIMIT_NOFILE": (40, 40)})
+        if not NATIVE:  # the daemon shall not inherit the limit
+            t.run(t.wrap(config, ["/bin/true"]))
+        proc = echo_server(t, config, port, limits={"RLIMIT_NOFILE": limits})
         clients = [client(t, config, MANY_CLIENT, port, 2, 0) for _ in range(30)]
         for c in clients:
             out = c.ok(50)
             assert out.endswith(b"good 2 bad 0\n"), out
         assert proc.alive()
+
+
+def test_forty_descriptors_and_thirty_clients(t):
+    forty_descriptors_and_thirty_clients(t, (40, 40))
+
+
+def test_forty_descriptors_that_could_be_more_and_thirty_clients(t):
+    forty_descriptors_and_thirty_clients(t, (40, 1000))
 
 
 # ---- the agent --------------------------------------------------------------------------------------------------
@@ -341,15 +353,24 @@ def test_agent_restarted(t):
         raise Skip("natively nobody needs an agent")
     ca = CA(t)
     port, config = prepare(t, agent={"ca": {"cert": ca.cert, "key": ca.key}, "svid_ttl": "16s"})
+    pair = ca.leaf("peer", ID)
+
+    def served():
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as raw:
+            with client_context(pair).wrap_socket(raw) as s:
+                s.sendall(t.marker)
+                assert s.recv(1000) == t.marker
     with t.watch(port):
         echo_server(t, config, port)
-        c = client(t, config, LONG_CLIENT, port, 100, 0.05)
-        exchange(t, config, port)
+        c = client(t, config, LONG_CLIENT, port, 300, 0.1)
+        c.line("exchange 3$")
         t.default_agent.stop()
-        exchange(t, config, port, how="preload")  # what is known is good until it expires
+        served()  # what is known is good until it expires
         t.default_agent.start()
-        exchange(t, config, port, 3)
-
+        for _ in range(5):
+            served()
+            exchange(t, config, port)
         time.sleep(17)  # the old SVIDs have expired: only a connection dialed again can have brought new ones
+        served()
         exchange(t, config, port)
         assert c.ok(30).endswith(b"all well\n")

@@ -215,6 +215,8 @@ def test_nginx_many_at_once(t):
 
 def test_nginx_reload(t):
     n = Nginx(t)
+    if not NATIVE:
+        t.default_agent.reload(entries=[entry(SERVER, n.binary), entry(CLIENT, n.curl), entry(CLIENT, "/bin/sh")])
     script = os.path.join(t.dir, "loop.sh")
     with open(script, "w") as f:
         f.write(f"i=0; while [ $i -lt 60 ]; do {n.curl} -sS --fail -m 20 {n.url()} || exit 1; i=$((i+1)); done\n")

@@ -211,7 +211,7 @@ def test_the_daemon_leaves_when_nobody_needs_it(t):
     exchange(t, config, port)
     assert t.daemons()
     p.stop()
-    until("the daemon's end", lambda: not t.daemons(), 20)
+    t.daemons_gone()
     p = echo_server(t, config, port)  # and there is a new one when somebody does
     exchange(t, config, port)
     p.stop()

@@ -286,6 +286,102 @@ static void epoll_nested(void) {
   close(l);
 }
 
+/* epoll(7): a short read means that there is no more; who waits for the next edge then (nginx) must get one. The
+ * same of a short write. Both ends in one loop, each moving only when an edge said so. */
+static void edge_both_ways(size_t write_size, size_t read_size) {
+  enum { TOTAL = 3000000 };
+  int s, c, ep = ep_new();
+  uint8_t *out = malloc(write_size), *in = malloc(read_size);
+  size_t sent = 0, got = 0;
+  bool may_write = false, may_read = false;
+  pair(&s, &c);
+  set_nonblock(s, true);
+  set_nonblock(c, true);
+  ep_ctl(ep, EPOLL_CTL_ADD, c, EPOLLOUT | EPOLLET, 1);
+  ep_ctl(ep, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLRDHUP | EPOLLET, 2);
+  while (got < TOTAL) {
+    struct epoll_event ev[2];
+    int n = epoll_wait(ep, ev, 2, may_write || may_read ? 0 : 5000);
+    if (n == 0 && !may_write && !may_read) {
+      say("no edge came; sent all: %d, got all: %d", sent == TOTAL, got == TOTAL);
+      return;
+    }
+    for (int i = 0; i < n; i++) {
+      may_write |= ev[i].data.u64 == 1;
+      may_read |= ev[i].data.u64 == 2;
+    }
+    if (may_write && sent < TOTAL) {
+      size_t want = TOTAL - sent < write_size ? TOTAL - sent : write_size;
+      fill(out, want, sent);
+      ssize_t w = write(c, out, want);
+      sent += w > 0 ? (size_t)w : 0;
+      may_write = w == (ssize_t)want;
+    }
+    may_write = may_write && sent < TOTAL;
+    if (may_read) {
+      ssize_t r = read(s, in, read_size);
+      if (r > 0 && !same(in, (size_t)r, got))
+        give_up("wrong bytes");
+      got += r > 0 ? (size_t)r : 0;
+      may_read = r == (ssize_t)read_size;
+    }
+  }
+  say("sent %zu, got %zu", sent, got);
+}
+static void epoll_edges_big(void) { edge_both_ways(200000, 65536); }
+static void epoll_edges_small_writes(void) { edge_both_ways(1000, 65536); }
+static void epoll_edges_small_reads(void) { edge_both_ways(100000, 4096); }
+static void epoll_edges_odd(void) { edge_both_ways(16385, 16384); }
+
+/* nginx asks FIONREAD after a read that filled its buffer, and takes it for a promise: once it has read that many
+ * bytes or more it waits for an edge. A number that is too small makes it wait for ever. */
+static void epoll_edges_fionread(void) {
+  enum { TOTAL = 2000000, SIZE = 4096 };
+  int s, c, ep = ep_new(), available = -1;
+  static uint8_t in[SIZE], out[60000];
+  size_t sent = 0, got = 0;
+  bool ready = false;
+  pair(&s, &c);
+  set_nonblock(s, true);
+  set_nonblock(c, true);
+  ep_ctl(ep, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLRDHUP | EPOLLET, 2);
+  while (got < TOTAL) {
+    while (sent < TOTAL) {
+      size_t want = TOTAL - sent < sizeof out ? TOTAL - sent : sizeof out;
+      fill(out, want, sent);
+      ssize_t w = write(c, out, want);
+      if (w <= 0)
+        break;
+      sent += (size_t)w;
+    }
+    struct epoll_event ev;
+    if (!ready) {
+      if (epoll_wait(ep, &ev, 1, 5000) != 1) {
+        say("no edge came; sent all: %d, got all: %d", sent == TOTAL, got == TOTAL);
+        return;
+      }
+      ready = true;
+      available = -1;
+    }
+    if (available == 0) {
+      ready = false;
+      continue;
+    }
+    ssize_t r = read(s, in, SIZE);
+    if (r > 0 && !same(in, (size_t)r, got))
+      give_up("wrong bytes");
+    got += r > 0 ? (size_t)r : 0;
+    ready = r == SIZE;
+    if (ready && available < 0) {
+      ioctl(s, FIONREAD, &available);
+    } else if (ready) {
+      available -= SIZE;
+      ready = available >= 0;
+    }
+  }
+  say("got %zu", got);
+}
+
 const struct scenario s_epoll[] = {{"epoll_level", epoll_level},
                                    {"epoll_edge", epoll_edge},
                                    {"epoll_oneshot", epoll_oneshot},
@@ -303,4 +399,9 @@ const struct scenario s_epoll[] = {{"epoll_level", epoll_level},
                                    {"epoll_listener_before_listen", epoll_listener_before_listen},
                                    {"epoll_thread_waits", epoll_thread_waits},
                                    {"epoll_nested", epoll_nested},
+                                   {"epoll_edges_big", epoll_edges_big},
+                                   {"epoll_edges_small_writes", epoll_edges_small_writes},
+                                   {"epoll_edges_small_reads", epoll_edges_small_reads},
+                                   {"epoll_edges_odd", epoll_edges_odd},
+                                   {"epoll_edges_fionread", epoll_edges_fionread},
                                    {NULL, NULL}};

@@ -139,7 +139,8 @@ static void backpressure(void) {
   set_nonblock(c, true);
   size_t sent = fill_up(c, 0);
   say("full: %d", sent > 0);
-  CALL(write(c, "x", 1));
+  static char more_bytes[60000];
+  CALL(write(c, more_bytes, sizeof more_bytes));
   say_poll("full", c, POLLOUT, 0);
   say("all there: %d", read_all(s, sent, 0, 65536) == sent);
   say_wait("drained", c, POLLOUT);
