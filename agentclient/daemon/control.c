@@ -176,7 +176,7 @@ static void ctl_event(evutil_socket_t fd, short what, void *arg) {
 
 /* How many connections one process and one user may hold: a part of what we have. */
 static bool within_bounds(struct worker *w, const struct ucred *cred) {
-  unsigned limit = (unsigned)w->shared.fd_ceiling;
+  unsigned limit = (unsigned)w->fd_limit;
   unsigned per_uid = cred->uid == w->uid ? limit - limit / 8 : limit / 4, per_pid = limit / 2;
   if (w->control.silent >= SILENT_MAX || w->control.silent >= limit / 2 || w->control.count >= limit)
     return false;

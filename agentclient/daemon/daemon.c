@@ -72,8 +72,12 @@ static int background(const struct daemon_options *options, const char *name) {
   pid_t child = fork();
   if (child < 0)
     return EX_OSERR;
-  if (child > 0)
-    return wait_ready(child, name);
+  if (child > 0) {
+    int rc = wait_ready(child, name);
+    if (rc != 0)
+      fprintf(stderr, "svidwrap: the daemon did not start (exit %d); `svidwrap daemon --foreground` says why\n", rc);
+    return rc;
+  }
   detach(options->container);
   return supervisor_main(options);
 }

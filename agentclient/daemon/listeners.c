@@ -9,6 +9,7 @@
 #include "registry.h"
 #include "report.h"
 #include "worker.h"
+#include "../observe/audit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -168,7 +169,9 @@ void listener_detach(struct attach *a) {
 
 void listener_close(struct listener *l) {
   struct worker *w = l->worker;
-  log_debug(w->log, "listener %s closes", l->name);
+  char local[64];
+  log_debug(w->log, "listener %s (%s) closes", audit_address((struct sockaddr *)&l->local, local, sizeof local),
+            l->name);
   LIST_REMOVE(l, link);
   event_del(&l->poll);
   event_del(&l->late);

@@ -70,6 +70,8 @@ static struct attach *attach(struct listener *l, struct session *s, struct ctl *
   TAILQ_INSERT_TAIL(&l->attached, a, of_listener);
   LIST_INSERT_HEAD(&s->attached, a, of_session);
   evtimer_del(&l->poll);
+  evtimer_del(&l->late); /* what was said of the others does not hold for this one */
+  l->waiting = l->waited = false;
   ctl_hold(c, life_hung_up, a);
   serve_kick(l->serve);
   return a;

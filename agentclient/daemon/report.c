@@ -74,7 +74,8 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   }
   memset(&h, 0, sizeof h);
   h.outcome = m.received && refuses_us(m.alert) ? HANDSHAKE_PEER_REFUSED : HANDSHAKE_PEER_CLOSED;
-  snprintf(h.reason, sizeof h.reason, m.received ? "the peer sent the alert %s" : "what the peer sent was answered by the alert %s",
+  snprintf(h.reason, sizeof h.reason,
+           m.received ? "the peer sent the alert %s" : "what the peer sent was answered by the alert %s",
            handshake_alert_name(m.alert));
   if (spiffeid_parse(&h.peer, m.peer_id, m.peer_id_len, 1, &why) != 0)
     h.peer.len = 0;
@@ -82,7 +83,8 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   const struct policy_settings *set = policy_settings(s->config->policy);
   struct identity *id = source_identity(s->source);
   bool own = rule && (rule->spiffe_id || rule->hint);
-  const struct identity_svid *svid = id ? identity_select(id, own ? rule->spiffe_id : set->spiffe_id, own ? rule->hint : set->hint) : NULL;
+  const struct identity_svid *svid =
+      id ? identity_select(id, own ? rule->spiffe_id : set->spiffe_id, own ? rule->hint : set->hint) : NULL;
   if (svid)
     h.self = svid->id;
   struct report_connection r = {.session = s,

@@ -33,12 +33,23 @@ static int peer_pidfd(const struct ctl *c) {
   return c->cred.pid > 0 ? (int)syscall(SYS_pidfd_open, c->cred.pid, 0) : -1;
 }
 
+/* The agent's connection is gone: has one of the session's programs dial a fresh one, now or when the pause is over.
+ * Without a stand-in to ring there is only the answer to its next request. */
+static void seek_agent(struct session *s) {
+  if (source_connected(s->source) || LIST_EMPTY(&s->attached))
+    return;
+  if (session_ask_agent(s)) {
+    listeners_ring_agent(s);
+  } else {
+    struct timeval tv = clock_timeval(s->agent_ask_ms - clock_ms() + 1);
+    evtimer_add(&s->agent_timer, &tv);
+  }
+}
+
 static void agent_timer(evutil_socket_t fd, short what, void *arg) {
   (void)fd;
   (void)what;
-  struct session *s = arg;
-  if (!source_connected(s->source) && !LIST_EMPTY(&s->attached) && session_ask_agent(s))
-    listeners_ring_agent(s);
+  seek_agent(arg);
 }
 
 static void control_hung_up(struct ctl *c, void *arg) {
@@ -200,6 +211,15 @@ static void announce(struct session *s) {
   s->announced = svid != NULL;
 }
 
+static void complain(const struct session *s, bool connected) {
+  int code;
+  const char *words = source_words(s->source, &code);
+  if (words[0])
+    log_warning(s->config->log, "%s (pid %d): agent at %s%s: %s%s", s->program, (int)s->pid, s->config->endpoint,
+                connected ? "" : " went away", words,
+                source_identity(s->source) ? "; the SVID is kept until it expires" : "");
+}
+
 static void session_changed(struct session *s) {
   enum source_state state = source_state(s->source);
   bool connected = source_connected(s->source);
@@ -213,6 +233,8 @@ static void session_changed(struct session *s) {
     log_error(s->config->log, "%s (pid %d): %s", s->program, (int)s->pid, text);
     s->announced = false;
   }
+  if (state != SOURCE_DENIED)
+    complain(s, connected);
   /* First the listeners: a denied identity is not used once more. */
   listeners_identity_changed(s, state == SOURCE_DENIED);
   if (state != SOURCE_WAITING) {
@@ -227,9 +249,7 @@ static void session_changed(struct session *s) {
       wait->fn(wait, false);
     }
   }
-  /* Without a stand-in to ring there is only the answer to its next request. */
-  if (!connected && !LIST_EMPTY(&s->attached) && session_ask_agent(s))
-    listeners_ring_agent(s);
+  seek_agent(s);
 }
 
 void session_source_changed(void *worker, struct source *source) {

@@ -21,21 +21,26 @@
 #include <unistd.h>
 
 #define FD_RESERVE     40 /* kept free: without them the daemon could not even take a listener down */
+#define FD_WANTED      65536
 #define SWEEP_MS       1000
 #define LINGER_MS      30000
 #define RESPAWN_MS     1000
 #define PROBE_MS       2000
 #define CONFIG_DEFAULT "/etc/svidwrap/svidwrap.yaml"
 
-static int fd_ceiling(void) {
+/* How many descriptors we may have. A program with a low limit may have started us: what rises with the soft limit,
+ * and where we are allowed to with the hard one, is not its business. */
+static int fd_limit(void) {
   struct rlimit lim;
   if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
-    return 1024 - FD_RESERVE;
+    return 1024;
+  struct rlimit more = {FD_WANTED, FD_WANTED};
+  if (lim.rlim_max < FD_WANTED && setrlimit(RLIMIT_NOFILE, &more) == 0)
+    return FD_WANTED;
   lim.rlim_cur = lim.rlim_max;
   setrlimit(RLIMIT_NOFILE, &lim);
   getrlimit(RLIMIT_NOFILE, &lim);
-  rlim_t n = lim.rlim_cur > 1 << 20 ? 1 << 20 : lim.rlim_cur;
-  return n > 2 * FD_RESERVE ? (int)n - FD_RESERVE : (int)n / 2;
+  return lim.rlim_cur > 1 << 20 ? 1 << 20 : (int)lim.rlim_cur;
 }
 
 /* -- our own log -- */
@@ -222,12 +227,14 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->unblock = unblock_new();
   if (!w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
     return EX_OSERR;
+  w->fd_limit = fd_limit();
+  int ceiling = w->fd_limit > 2 * FD_RESERVE ? w->fd_limit - FD_RESERVE : w->fd_limit / 2;
   w->shared = (struct serve_shared){.base = w->base,
                                     .post = w->post,
                                     .pool = w->pool,
                                     .parting = w->parting,
                                     .unblock = w->unblock,
-                                    .fd_ceiling = fd_ceiling()};
+                                    .fd_ceiling = ceiling};
   return 0;
 }
 

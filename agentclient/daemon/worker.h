@@ -23,6 +23,7 @@ struct worker {
   struct unblock *unblock;
   struct serve_shared shared;
   uid_t uid; /* our effective uid; 0 serves all */
+  int fd_limit;
   const struct daemon_options *options;
   struct log *log;
   int64_t linger_ms; /* -1: never leaves */

@@ -486,6 +486,25 @@ static void an_agent_that_went_away_is_asked_for_by_the_ring(void **state) {
   end_program(&p);
 }
 
+static void an_agent_that_goes_away_again_and_again_is_asked_for_each_time(void **state) {
+  (void)state;
+  struct program p;
+  struct standin s;
+  struct wire_handover m;
+  int tcp;
+  begin_program(&p);
+  listen_managed(&p, &s, 5);
+  agent_mode = AGENT_SILENT;
+  for (int i = 0; i < 3; i++) {
+    agent_tells(WORKLOAD_GONE);
+    close(accept_handover(&s, &m, &tcp));
+    assert_int_equal(m.kind, HANDOVER_AGENT);
+    give_agent(&p, 0); /* accepts, and hangs up at once */
+  }
+  close_standin(&s);
+  end_program(&p);
+}
+
 static void a_new_worker_rings_and_is_registered_with(void **state) {
   (void)state;
   struct program p;
@@ -611,6 +630,7 @@ int main(void) {
       T(without_an_identity_peers_wait_and_are_then_served),
       T(a_withdrawn_identity_serves_nobody_more),
       T(an_agent_that_went_away_is_asked_for_by_the_ring),
+      T(an_agent_that_goes_away_again_and_again_is_asked_for_each_time),
       T(a_new_worker_rings_and_is_registered_with),
       T(the_listeners_status_flags_are_left_alone),
       T(a_released_slot_is_wiped_and_used_again),
