@@ -87,15 +87,16 @@ void client_on_reply(struct workload_client *c, uint8_t *msg, size_t len) {
     OPENSSL_clear_free(msg, len);
     return;
   }
-  if (msg && c->kind == CLIENT_SVIDS) {
-    struct identity *id = reply_identity(msg, len, why, sizeof why);
-    good = id != NULL;
-    if (good)
-      c->fn(c->arg, WORKLOAD_UPDATE, id, 0, "");
-  } else if (msg) {
+  struct identity *id = NULL;
+  if (msg && c->kind == CLIENT_SVIDS)
+    id = reply_identity(msg, len, why, sizeof why);
+  else if (msg)
     good = reply_bundles(msg, len, tell_bundles, c, why, sizeof why) == 0;
+  OPENSSL_clear_free(msg, len); /* before anybody is told: from here on the key is in the identity alone */
+  if (id) {
+    good = true;
+    c->fn(c->arg, WORKLOAD_UPDATE, id, 0, "");
   }
-  OPENSSL_clear_free(msg, len);
   end_telling(c);
   if (good) {
     c->served = true;

@@ -120,7 +120,7 @@ struct puppet {
   grpc_call_details details;
   grpc_metadata_array metadata;
   int cancelled;
-  bool greeted, closed;
+  bool greeted, closed, going, down;
   char on_call, on_close, on_op, on_down; /* only their addresses matter */
 };
 
@@ -133,6 +133,8 @@ static bool pump(struct puppet *p, const char *tag) {
       fail_msg("the puppet waited in vain");
     if (e.tag == &p->on_close)
       p->closed = true;
+    if (e.tag == &p->on_down)
+      p->down = true;
     if (e.tag == tag)
       return e.success != 0;
   }
@@ -163,11 +165,18 @@ static void let_go(struct puppet *p) {
   p->call = NULL;
 }
 
-void puppet_free(struct puppet *p) {
+void puppet_goaway(struct puppet *p) {
+  p->going = true;
   grpc_server_shutdown_and_notify(p->server, p->cq, &p->on_down);
+}
+
+void puppet_free(struct puppet *p) {
+  if (!p->going)
+    puppet_goaway(p);
   grpc_server_cancel_all_calls(p->server);
   let_go(p);
-  pump(p, &p->on_down);
+  if (!p->down)
+    pump(p, &p->on_down);
   grpc_server_destroy(p->server);
   grpc_completion_queue_shutdown(p->cq);
   while (grpc_completion_queue_next(p->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).type != GRPC_QUEUE_SHUTDOWN)

@@ -46,6 +46,8 @@ void puppet_wait_call(struct puppet *p, const char *method);
 /* false: the client did not want it. */
 bool puppet_send(struct puppet *p, const void *msg, size_t len);
 void puppet_end(struct puppet *p, int code, const char *text);
+/* Says GOAWAY: no new RPC, the one that is open goes on. */
+void puppet_goaway(struct puppet *p);
 /* Waits until the client has given the RPC up. */
 void puppet_wait_cancel(struct puppet *p);
 

@@ -186,6 +186,19 @@ static void a_connection_that_dies_while_denied_is_gone(void **state) {
   rig_free(&r);
 }
 
+static void goaway_lets_the_stream_live_and_ends_the_connection_after_it(void **state) {
+  (void)state;
+  struct rig r = rig_new();
+  send_good(r.agent);
+  inbox_expect(r.inbox, WORKLOAD_UPDATE, "");
+  puppet_goaway(r.agent);
+  send_good(r.agent);
+  inbox_expect(r.inbox, WORKLOAD_UPDATE, "");
+  puppet_end(r.agent, 14, "moving");
+  inbox_expect_gone(r.inbox, "");
+  rig_free(&r);
+}
+
 static void garbage_instead_of_http2_is_gone(void **state) {
   (void)state;
   int sv[2];
@@ -347,6 +360,7 @@ int main(void) {
       cmocka_unit_test(a_broken_stream_is_asked_for_again),
       cmocka_unit_test(a_dead_connection_is_gone_for_good),
       cmocka_unit_test(a_connection_that_dies_while_denied_is_gone),
+      cmocka_unit_test(goaway_lets_the_stream_live_and_ends_the_connection_after_it),
       cmocka_unit_test(garbage_instead_of_http2_is_gone),
       cmocka_unit_test(a_descriptor_that_is_no_connection_is_gone_and_no_crash),
       cmocka_unit_test(bundles_come_by_their_own_stream),
