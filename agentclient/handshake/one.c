@@ -94,8 +94,8 @@ static const char *unsound(const struct handshake *h) {
   return NULL;
 }
 
-/* The client's last flight is answered by no bytes of ours. Were its acknowledgement delayed (40 ms), Nagle's algorithm
- * would hold back the client's first request for as long. */
+/* The client's last flight is answered by no bytes of ours. Were its acknowledgement delayed (40 ms), Nagle's
+ * algorithm would hold back the client's first request for as long. */
 static void acknowledge_now(int fd) {
   const int on = 1;
   (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
