@@ -282,11 +282,22 @@ static void wipe(struct arena_slot *s) {
   s->r_error = s->w_error = EBADF;
 }
 
+/* Is there data that the program never read? Then TCP resets the connection on close(), and a clean end would
+ * be a lie. A close_notify that nobody looked at yet is no data. */
+static bool unread(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  if (s->r_eof || s->r_error || op->fd < 0)
+    return false;
+  conn_fill(op);
+  return s->r_len > 0 || s->r_have > 0;
+}
+
 static void last_close(struct conn_op *op) {
   struct conn *c = op->c;
   int r = lock_side(op, &op->s->rlock, &op->s->r_busy, false);
+  bool clean = r == 0 && !unread(op); /* before the write lock: it may have to send an alert */
   int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
-  if (w == 0 && check_write(op->s) == 0 && op->fd >= 0)
+  if (w == 0 && clean && check_write(op->s) == 0 && op->fd >= 0)
     send_close_notify(op);
   if (r == 0 && w == 0) {
     wipe(op->s);
@@ -367,7 +378,7 @@ int conn_fionread(struct conn *c, int fd, int *bytes) {
     rc = conn_lock_read(&op);
     if (rc == 0) {
       conn_fill(&op);
-      *bytes = (int)c->slot->r_len;
+      *bytes = (int)conn_available(&op);
       conn_unlock_read(&op);
     }
     conn_end(&op);

@@ -120,6 +120,8 @@ void conn_punch(struct conn_op *op);
 /* Opens the next record with content into the read buffer. 1: plaintext waits, 0: end of stream, or a
  * negative errno (-EAGAIN: nothing there). */
 int conn_fill(struct conn_op *op);
+/* Plaintext that waits, and what the complete records in the kernel hold beside it. After conn_fill(). */
+size_t conn_available(struct conn_op *op);
 ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur);
 
 /* -- conn_control.c -- */

@@ -37,6 +37,25 @@ int conn_fill(struct conn_op *op) {
   return 1;
 }
 
+size_t conn_available(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  size_t sum = s->r_len;
+  uint8_t *buf = s->r_len ? conn_scratch_get() : NULL;
+  if (!buf)
+    return sum;
+  long n = conn_sys_recv(op->fd, buf, CONN_SCRATCH, MSG_PEEK);
+  size_t at = s->r_last;
+  while (n > 0 && at + RECORD_HEADER <= (size_t)n) {
+    int len = record_length(buf + at, (size_t)n - at);
+    if (len < (int)RECORD_OVERHEAD || at + (size_t)len > (size_t)n)
+      break;
+    sum += (size_t)len - RECORD_OVERHEAD;
+    at += (size_t)len;
+  }
+  conn_scratch_put(buf);
+  return sum;
+}
+
 /* One more record behind the plaintext that waits, if it is there whole and there is room for it. The last
  * byte of the record before it goes, its own stays. Errors are left for the read that gets there. */
 static bool extend(struct conn_op *op, uint8_t *buf) {

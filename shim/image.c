@@ -18,6 +18,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static lock_signals fork_signals; /* only between the handlers, where the pool is held */
 
@@ -61,7 +65,11 @@ void image_fork_failed(void) {
     sock_each(unhold, NULL);
 }
 
-void image_init(void) { pthread_atfork(image_before_fork, image_after_fork_parent, image_after_fork_child); }
+/* quick_exit() ends inside glibc; what is registered first runs last. */
+void image_init(void) {
+  at_quick_exit(image_exit);
+  pthread_atfork(image_before_fork, image_after_fork_parent, image_after_fork_child);
+}
 
 /* -- exec -- */
 
@@ -86,15 +94,47 @@ static void let_in(int fd, struct sock *s, void *arg) {
     libc_real()->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
 }
 
-void image_before_exec(bool replaces) {
+/* A connection that this process holds last and that exec closes anyway ends cleanly, as over TCP. There is
+ * no way back when exec fails then, so: only where it is going to succeed. */
+static void close_last_held(int fd, struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) != SOCK_CONN || atomic_load(&s->conn.slot->holders) != 1)
+    return;
+  int flags = libc_real()->fcntl(fd, F_GETFD);
+  if (flags >= 0 && (flags & FD_CLOEXEC) && !(atomic_load(&fdtab_flags[fd]) & FDF_EXEC))
+    close_fd(fd);
+}
+
+static bool executable(const char *file) {
+  char path[4096];
+  const char *at = getenv("PATH");
+  if (!file)
+    return true; /* by descriptor */
+  if (strchr(file, '/') || !at)
+    return access(file, X_OK) == 0;
+  for (;; at++) {
+    size_t n = strcspn(at, ":");
+    if (snprintf(path, sizeof path, "%.*s/%s", (int)n, n ? at : ".", file) < (int)sizeof path &&
+        access(path, X_OK) == 0)
+      return true;
+    at += n;
+    if (!*at)
+      return false;
+  }
+}
+
+void image_before_exec(bool replaces, const char *file) {
   if (!fdtab_any())
     return;
   int keep = errno;
+  if (replaces && executable(file))
+    fdtab_each(close_last_held, NULL);
   fdtab_each(shut_out, NULL);
   for (int fd = 0; fd <= 2; fd++) {
     if (!fdtab_plain(fd) && !fdtab_is_hidden(fd) && (atomic_load(&fdtab_flags[fd]) & FDF_EXEC))
       session_complain("descriptor %d is a protected connection and is closed in the program that is executed now: "
-                       "passing one on is not supported yet", fd);
+                       "passing one on is not supported yet",
+                       fd);
   }
   if (replaces)
     sock_each(unhold, NULL);

@@ -21,7 +21,7 @@ void image_after_fork_child(void);
 /* Managed connections do not go into a new image: nobody there would protect them. They are made
  * close-on-exec. replaces: this process itself becomes the new image, and gives up what it holds;
  * image_exec_failed() undoes both. (After posix_spawn() nothing is undone: another thread may be spawning.) */
-void image_before_exec(bool replaces);
+void image_before_exec(bool replaces, const char *file); /* file: as exec's, NULL: not by name */
 void image_exec_failed(void);
 /* Would these file actions put a managed connection into the new image? */
 bool image_actions_leak(const posix_spawn_file_actions_t *actions);

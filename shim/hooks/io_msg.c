@@ -6,8 +6,10 @@
 #include "io.h"
 
 #include "../pending.h"
+#include "../session.h"
 
 #include <limits.h>
+#include <string.h>
 #include <time.h>
 
 static ssize_t message_in(int fd, struct msghdr *m, int flags) {
@@ -70,6 +72,32 @@ HOOK ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
   return message_in(fd, m, flags);
 }
 
+/* A protected connection must not go to a process that has no keys for it: it would talk plaintext. (A stand-in
+ * may: whoever receives it knows it by its name.) */
+static bool passes_protected(const struct msghdr *m) {
+  struct msghdr copy = *m;
+  if (!m->msg_control || m->msg_controllen < sizeof(struct cmsghdr) || !fdtab_any())
+    return false;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c && c->cmsg_len >= CMSG_LEN(0); c = CMSG_NXTHDR(&copy, c)) {
+    size_t n =
+        c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    for (size_t i = 0; i < n; i++) {
+      int passed;
+      memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
+      struct sock *s = fdtab_plain(passed) ? NULL : fdtab_get(passed);
+      bool protected = s && atomic_load(&s->kind) != SOCK_LISTENER;
+      if (s)
+        sock_put(s);
+      if (!protected)
+        continue;
+      session_complain("passing protected connection %d to another process is not supported yet: refused", passed);
+      errno = EPERM;
+      return true;
+    }
+  }
+  return false;
+}
+
 HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
   if ((flags & MSG_FASTOPEN) && m->msg_name) {
     int rc = pending_fastopen(fd, m->msg_name, m->msg_namelen);
@@ -79,7 +107,7 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
       flags &= ~MSG_FASTOPEN;
   }
   if (fdtab_plain(fd))
-    return libc_real()->sendmsg(fd, m, flags);
+    return m && passes_protected(m) ? -1 : libc_real()->sendmsg(fd, m, flags);
   return message_out(fd, m, flags);
 }
 
@@ -117,8 +145,13 @@ HOOK int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct times
 }
 
 HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags) {
-  if (fdtab_plain(fd))
+  if (fdtab_plain(fd)) {
+    for (unsigned i = 0; i < n && fdtab_any(); i++) {
+      if (passes_protected(&v[i].msg_hdr))
+        return -1;
+    }
     return libc_real()->sendmmsg(fd, v, n, flags);
+  }
   unsigned done = 0;
   while (done < n && done < IOV_MAX) {
     size_t want = 0;

@@ -44,33 +44,33 @@ HOOK pid_t _Fork(void) {
 }
 
 /* -- exec: what all variants share. The environment array lives on the caller's stack. -- */
-#define WITH_ENVIRONMENT(envp, call)                                                                                 \
+#define WITH_ENVIRONMENT(file, envp, call)                                                                           \
   do {                                                                                                               \
     char *room_[environ_count(envp) + SESSION_ENV_MAX];                                                              \
     char **env_ = session_environment((envp), room_);                                                                \
-    image_before_exec(true);                                                                                         \
+    image_before_exec(true, (file));                                                                                 \
     int rc_ = (call);                                                                                                \
-    image_exec_failed();                                                                                         \
+    image_exec_failed();                                                                                             \
     return rc_;                                                                                                      \
   } while (0)
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[]) {
-  WITH_ENVIRONMENT(envp, libc_real()->execve(path, argv, env_));
+  WITH_ENVIRONMENT(path, envp, libc_real()->execve(path, argv, env_));
 }
 HOOK int execv(const char *path, char *const argv[]) {
-  WITH_ENVIRONMENT(environ, libc_real()->execve(path, argv, env_));
+  WITH_ENVIRONMENT(path, environ, libc_real()->execve(path, argv, env_));
 }
 HOOK int execvp(const char *file, char *const argv[]) {
-  WITH_ENVIRONMENT(environ, libc_real()->execvpe(file, argv, env_));
+  WITH_ENVIRONMENT(file, environ, libc_real()->execvpe(file, argv, env_));
 }
 HOOK int execvpe(const char *file, char *const argv[], char *const envp[]) {
-  WITH_ENVIRONMENT(envp, libc_real()->execvpe(file, argv, env_));
+  WITH_ENVIRONMENT(file, envp, libc_real()->execvpe(file, argv, env_));
 }
 HOOK int fexecve(int fd, char *const argv[], char *const envp[]) {
-  WITH_ENVIRONMENT(envp, libc_real()->fexecve(fd, argv, env_));
+  WITH_ENVIRONMENT(NULL, envp, libc_real()->fexecve(fd, argv, env_));
 }
 HOOK int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags) {
-  WITH_ENVIRONMENT(envp, libc_real()->execveat(dir, path, argv, env_, flags));
+  WITH_ENVIRONMENT(NULL, envp, libc_real()->execveat(dir, path, argv, env_, flags));
 }
 
 static size_t count_arguments(va_list ap) {
@@ -102,16 +102,16 @@ static char *const *collect(char **argv, size_t n, const char *first, va_list ap
 HOOK int execl(const char *path, const char *arg, ...) {
   COLLECT(arg, argv, none, false);
   (void)none;
-  WITH_ENVIRONMENT(environ, libc_real()->execve(path, argv, env_));
+  WITH_ENVIRONMENT(path, environ, libc_real()->execve(path, argv, env_));
 }
 HOOK int execlp(const char *file, const char *arg, ...) {
   COLLECT(arg, argv, none, false);
   (void)none;
-  WITH_ENVIRONMENT(environ, libc_real()->execvpe(file, argv, env_));
+  WITH_ENVIRONMENT(file, environ, libc_real()->execvpe(file, argv, env_));
 }
 HOOK int execle(const char *path, const char *arg, ...) {
   COLLECT(arg, argv, envp, true);
-  WITH_ENVIRONMENT(envp, libc_real()->execve(path, argv, env_));
+  WITH_ENVIRONMENT(path, envp, libc_real()->execve(path, argv, env_));
 }
 
 /* -- posix_spawn: glibc forks and execs inside, past our hooks; the table of this process is untouched -- */
@@ -126,7 +126,7 @@ static int spawn(spawn_fn real, pid_t *pid, const char *path, const posix_spawn_
     session_complain("posix_spawn of %s would pass a protected connection on: not supported yet, refused", path);
     return EBADF;
   }
-  image_before_exec(false);
+  image_before_exec(false, path);
   return real(pid, path, actions, attr, argv, session_environment(envp, room));
 }
 
