@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define EAGER_MS   5000 /* between two retries without a pause */
-#define WATCH_MS   1000 /* how often a waiting client looks whether its connection still lives */
+#define WATCH_MS   250  /* how often a waiting client looks whether its connection still lives */
 #define SILENT_MAX 5    /* failures in a row after which a connection counts as dead */
 
 static struct {

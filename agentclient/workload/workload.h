@@ -33,15 +33,16 @@ struct workload_client;
 typedef void (*workload_fn)(void *arg, enum workload_event event, struct identity *identity, int code,
                             const char *message);
 
-/* Starts gRPC (once) and shuts it down. */
+/* Starts gRPC (once, before any client is opened) and shuts it down, with all clients. */
 int workload_start(void);
 void workload_stop(void);
 
 /* fd is taken over (closed by gRPC) even on failure. NULL: out of memory. */
 struct workload_client *workload_open_fd(int fd, workload_fn fn, void *arg);
-/* endpoint as in the Workload Endpoint standard. */
+/* endpoint as in the Workload Endpoint standard; NULL, and a line in the log, also when it is not such a one. */
 struct workload_client *workload_open_address(const char *endpoint, workload_fn fn, void *arg);
-/* No callback runs after it returns. May be called from any thread but the client's. */
+/* No callback runs after it returns: it waits for one that does, so hold no lock that the callback takes. May be
+ * called from any thread but the client's. */
 void workload_close(struct workload_client *client);
 
 /* The trust bundles alone (FetchX509Bundles), same rules; update carries raw bundles. */
