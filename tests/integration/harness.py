@@ -375,7 +375,7 @@ class Env:
         os.chmod(self.log_dir, 0o777)
         self.instance = "test." + secrets.token_hex(8)
         self.marker = b"SVIDWRAP-MARKER-" + secrets.token_hex(8).encode()
-        self.procs, self.cleanups = [], []
+        self.procs, self.cleanups, self.claims = [], [], []
         self.environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
                         "HOME": directory, "SVIDWRAP_INSTANCE": self.instance, "TMPDIR": directory}
         self.next_port = secrets.randbelow(ports[1] - ports[0] - 50) + ports[0]
@@ -394,13 +394,17 @@ class Env:
             self.next_port += 1
             if self.next_port > self.range[1]:
                 self.next_port = self.range[0]
+            claim = socket.socket(socket.AF_UNIX)  # so that tests that run beside this one take others
             try:
+                claim.bind(f"\0svidwrap-test-port/{self.next_port}")
                 with socket.socket(socket.AF_INET6) as s:
                     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                     s.bind(("::", self.next_port))
-                return self.next_port
             except OSError:
+                claim.close()
                 continue
+            self.claims.append(claim)
+            return self.next_port
         raise Failure("no free port")
 
     def listening(self, port, timeout=WAIT, proc=None):
