@@ -18,12 +18,16 @@
 #define WORKLOAD_MESSAGE_MAX (16 * 1024 * 1024)
 
 enum workload_event {
-  WORKLOAD_UPDATE = 1, /* identity: a new generation, complete; the receiver takes over the reference */
-  WORKLOAD_DENIED = 2, /* PermissionDenied: the agent took the identity away; stop using it now */
-  WORKLOAD_UNAVAILABLE =
-      3,                  /* stream ended or cannot be opened, being retried (address clients): keep what you have */
-  WORKLOAD_GONE = 4,      /* fd clients: the connection is dead; give a fresh one with a new client */
-  WORKLOAD_BAD_REPLY = 5, /* malformed or oversized reply, or unparsable SVID: keep what you have, log, count */
+  /* identity: a new generation, complete; the receiver takes over the reference */
+  WORKLOAD_UPDATE = 1,
+  /* PermissionDenied: the agent took the identity away; stop using it now. Asked again, with backoff. */
+  WORKLOAD_DENIED = 2,
+  /* The stream ended or cannot be opened, and is being retried: keep what you have. GONE may follow. */
+  WORKLOAD_UNAVAILABLE = 3,
+  /* fd clients: the connection is dead; give a fresh one with a new client */
+  WORKLOAD_GONE = 4,
+  /* Malformed or oversized reply, or unparsable SVID: keep what you have, log, count */
+  WORKLOAD_BAD_REPLY = 5,
 };
 
 struct workload_client;
