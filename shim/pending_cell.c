@@ -27,16 +27,20 @@ static _Atomic uint32_t hint;
 static enum cell_state state_of(uint32_t word) { return (enum cell_state)(word >> 24); }
 static uint32_t word_of(enum cell_state state, uint32_t count) { return (uint32_t)state << 24 | count; }
 
-static void *map_shared(size_t bytes) {
-  void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  return mem == MAP_FAILED ? NULL : mem;
+static struct pending_cell *map_shared(size_t count) {
+  void *mem =
+      mmap(NULL, count * sizeof(struct pending_cell), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (mem == MAP_FAILED)
+    return NULL;
+  struct pending_cell *c = mem;
+  return c;
 }
 
 static struct pending_cell *pool(void) {
   struct pending_cell *have = atomic_load(&cells);
   if (have)
     return have;
-  struct pending_cell *mine = map_shared(CELLS * sizeof *mine);
+  struct pending_cell *mine = map_shared(CELLS);
   if (!mine)
     return NULL;
   if (atomic_compare_exchange_strong(&cells, &have, mine))
@@ -63,7 +67,7 @@ struct pending_cell *cell_new(void) {
       return c;
     }
   }
-  struct pending_cell *c = map_shared(sizeof *c);
+  struct pending_cell *c = map_shared(1);
   if (c) {
     clear(c, 1);
     atomic_store(&c->word, word_of(CELL_OPEN, 1));

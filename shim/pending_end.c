@@ -45,6 +45,8 @@ void pending_close_fd(struct sock *s, int fd) {
   int reply = pending_reply(p);
   if (alone && reply >= 0)
     libc_real()->shutdown(reply, SHUT_RDWR); /* wakes a thread that waits; another process's answer must live */
+  if (pending_waiting == p)
+    fdtab_unhide_close(&p->reply); /* a handler closes it, or left our wait by siglongjmp(): its pin stays for ever */
   pending_unpin(p);
 }
 

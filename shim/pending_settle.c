@@ -93,8 +93,13 @@ void pending_fail(struct sock *s, struct pending *p, int fd, int err) {
   }
   lock_drop(&s->lock, &inner);
   lock_drop(&pending_gate, &saved);
-  if (left)
+  if (left) {
     epollreg_back(p, true);
+    /* Whatever the daemon is at, it may stop; other processes find the failure in the cell. */
+    int reply = pending_reply(p);
+    if (reply >= 0)
+      libc_real()->shutdown(reply, SHUT_RDWR);
+  }
   errno = keep;
 }
 

@@ -40,7 +40,9 @@ static int judged(int epfd, struct epoll_event *events, int n, int max, const st
 /* Only a wait that lasts needs to know when it began. */
 static struct wait_clock clock_of(int timeout) {
   struct timespec t = {.tv_sec = timeout / 1000, .tv_nsec = (timeout % 1000) * 1000000L};
-  return timeout == 0 ? (struct wait_clock){0} : wait_clock_start(timeout < 0 ? NULL : &t);
+  if (timeout == 0)
+    return (struct wait_clock){.forever = false};
+  return wait_clock_start(timeout < 0 ? NULL : &t);
 }
 
 HOOK int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout) {

@@ -303,7 +303,8 @@ _Atomic uint32_t conn_unsent;
 
 int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   uint32_t ready = ARENA_READY;
-  if (__atomic_load_n(&slot->use, __ATOMIC_SEQ_CST) != use || !atomic_compare_exchange_strong(&slot->state, &ready, ARENA_LIVE))
+  if (__atomic_load_n(&slot->use, __ATOMIC_SEQ_CST) != use ||
+      !atomic_compare_exchange_strong(&slot->state, &ready, ARENA_LIVE))
     return -ESTALE;
   memset(c, 0, sizeof *c);
   c->slot = slot;

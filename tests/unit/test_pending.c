@@ -290,6 +290,59 @@ static void after_eintr_connect_says_0_then_eisconn(void **state) {
   fake_close(api, fd);
 }
 
+static sigjmp_buf out_of_here;
+static void jump(int sig) {
+  (void)sig;
+  siglongjmp(out_of_here, 1);
+}
+static void on_alarm_close(int sig);
+static int closed_by_handler;
+
+static void handlers_may_jump_out_or_close(void **state) {
+  (void)state;
+  const struct fake_api *api = &fake_wrapped;
+  struct itimerval t = {.it_value = {.tv_usec = 30000}};
+  struct sigaction a = {.sa_handler = jump};
+#ifdef __SANITIZE_THREAD__
+  skip(); /* that sanitizer runs handlers later, out of the wait */
+#endif
+  static int hidden;
+  static int i; /* static: not lost to siglongjmp() */
+  for (i = 0; i < 5; i++) {
+    fake_reset(FAKE_HOLD);
+    static int fd;
+    fd = fake_socket(api, false);
+    sigaction(SIGALRM, &a, NULL);
+    if (sigsetjmp(out_of_here, 1) == 0) {
+      setitimer(ITIMER_REAL, &t, NULL);
+      CONNECT(&fake_net.open);
+      fail();
+    }
+    fake_close(api, fd);
+    for (int k = 0; k < 1000 && !fake_gone; k++)
+      usleep(1000);
+    assert_int_equal(fake_gone, 1);
+  }
+  for (int n = 0; n < 1200; n++)
+    hidden += fdtab_is_hidden(n);
+  assert_int_equal(hidden, 0);
+  a.sa_handler = on_alarm_close;
+  for (int restart = 0; restart < 2; restart++) {
+    fake_reset(FAKE_HOLD);
+    closed_by_handler = fake_socket(api, false);
+    int fd = closed_by_handler;
+    a.sa_flags = restart ? SA_RESTART : 0;
+    sigaction(SIGALRM, &a, NULL);
+    setitimer(ITIMER_REAL, &t, NULL);
+    assert_int_equal(CONNECT(&fake_net.open), -1);
+    assert_int_equal(errno, restart ? EBADF : EINTR); /* restarted, the kernel would find no such number */
+  }
+}
+static void on_alarm_close(int sig) {
+  (void)sig;
+  fake_close(&fake_wrapped, closed_by_handler);
+}
+
 static void sa_restart_goes_on_waiting(void **state) {
   (void)state;
   const struct fake_api *api = &fake_wrapped;
@@ -696,6 +749,7 @@ int main(void) {
       cmocka_unit_test(as_tcp_when_a_signal_comes),
       cmocka_unit_test(as_tcp_with_a_time_limit),
       cmocka_unit_test(after_eintr_connect_says_0_then_eisconn),
+      cmocka_unit_test(handlers_may_jump_out_or_close),
       cmocka_unit_test(sa_restart_goes_on_waiting),
       cmocka_unit_test(a_refusal_is_reported_with_its_errno),
       cmocka_unit_test(no_answer_means_no_byte),
