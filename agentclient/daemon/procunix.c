@@ -83,8 +83,10 @@ void procunix_each(void (*fn)(const char *name, void *arg), void *arg) {
 
 bool procunix_held_by(const char *name, pid_t pid) {
   struct search s = {.name = name};
-  if (each_line(&s) != 1)
-    return false;
+  /* A reading of /proc misses entries while sockets come and go. */
+  for (int tries = 0; each_line(&s) != 1;)
+    if (++tries == 3)
+      return false;
   char path[64], want[64], have[64];
   snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
   snprintf(want, sizeof want, "socket:[%lu]", s.inode);

@@ -34,7 +34,7 @@ struct inbound {
 
 struct serve {
   unsigned refs; /* the owner, and every handshake */
-  const struct serve_shared *shared;
+  struct serve_shared *shared;
   struct serve_ops ops;
   void *arg;
   int fd; /* -1: closed */
@@ -107,7 +107,7 @@ static bool may_accept(struct serve *s) {
     set_timer(s, PAUSE_MS);
     return false;
   }
-  if (s->handshaking < SERVE_STALLED_MAX)
+  if (s->handshaking < SERVE_STALLED_MAX && s->shared->handshaking < SERVE_HANDSHAKES_MAX)
     return true;
   struct inbound *oldest = TAILQ_FIRST(&s->list);
   if (oldest && clock_ms() - oldest->begun_ms >= EVICT_MS) {
@@ -122,6 +122,7 @@ static void inbound_drop(struct inbound *i) {
   struct serve *s = i->serve;
   TAILQ_REMOVE(&s->list, i, link);
   s->handshaking--;
+  s->shared->handshaking--;
   if (!i->old)
     s->young--;
   free(i);
@@ -185,6 +186,7 @@ static void begin(struct serve *s, struct serve_conn *c, const struct serve_cred
   }
   s->refs++;
   s->handshaking++;
+  s->shared->handshaking++;
   s->young++;
   TAILQ_INSERT_TAIL(&s->list, i, link);
 }
@@ -256,8 +258,7 @@ static void serve_event(evutil_socket_t fd, short what, void *arg) {
   serve_unref(s);
 }
 
-struct serve *serve_new(const struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops,
-                        void *arg) {
+struct serve *serve_new(struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops, void *arg) {
   struct serve *s = calloc(1, sizeof *s);
   if (!s)
     return NULL;

@@ -19,7 +19,8 @@
 
 #include <sys/socket.h>
 
-#define SERVE_STALLED_MAX 1024u
+#define SERVE_STALLED_MAX    1024u
+#define SERVE_HANDSHAKES_MAX 4096u
 
 /* What all listeners of a process share. */
 struct serve_shared {
@@ -28,7 +29,8 @@ struct serve_shared {
   struct handshake_pool *pool;
   struct parting *parting;
   struct unblock *unblock;
-  int fd_ceiling; /* an accepted number at or above it means: nearly out of descriptors, pause */
+  unsigned handshaking; /* of all listeners; they pause at SERVE_HANDSHAKES_MAX */
+  int fd_ceiling;       /* an accepted number at or above it means: nearly out of descriptors, pause */
 };
 
 enum serve_ready {
@@ -67,8 +69,7 @@ struct serve_ops {
 
 struct serve;
 /* Takes fd over (on success); its file status flags stay as they are. NULL and errno. */
-struct serve *serve_new(const struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops,
-                        void *arg);
+struct serve *serve_new(struct serve_shared *shared, int fd, int backlog, const struct serve_ops *ops, void *arg);
 /* Closes the listener and ends its handshakes; no callback after it. */
 void serve_close(struct serve *s);
 
