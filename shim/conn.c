@@ -334,7 +334,12 @@ void conn_close(struct conn *c, int fd) {
 }
 
 void conn_free(struct conn *c) {
-  drop_contexts(c);
+  lock_signals saved;
+  if (c->rx || c->tx) {
+    lock_signals_block(&saved);
+    drop_contexts(c);
+    lock_signals_restore(&saved);
+  }
   c->slot = NULL;
 }
 

@@ -5,7 +5,9 @@
  * A hook may run in a signal handler or inside the program's malloc(), so libcrypto must not call that.
  * Blocks come in steps of 64 bytes from mapped chunks, one free list a size; what is larger is mapped
  * by itself. Sealing and opening records allocate nothing: this serves contexts, and the first set-up.
- * Every store leaves the lists whole, so that a fork() in the middle costs the child a block at most.
+ * Whoever calls libcrypto has all signals blocked (setting it up is ten thousand calls here: a system call
+ * in each would be felt). Every store leaves the lists whole, so that a fork() in the middle costs the
+ * child a block at most.
  */
 #include "conn_int.h"
 
@@ -24,7 +26,7 @@ struct block {
 };
 _Static_assert(sizeof(struct block) == 16, "what follows is aligned for anything");
 
-static struct lock memory_lock;
+static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct block *free_list[SIZES];
 static uint8_t *chunk_at, *chunk_end;
 
@@ -57,15 +59,14 @@ static void *memory_get(size_t len, const char *file, int line) {
   if (size > STEP * SIZES) {
     b = map(size);
   } else {
-    lock_signals saved;
     struct block **list = &free_list[size / STEP - 1];
-    lock_take(&memory_lock, &saved);
+    pthread_mutex_lock(&memory_lock);
     b = *list;
     if (b)
       *list = b->next;
     else
       b = carve(size);
-    lock_drop(&memory_lock, &saved);
+    pthread_mutex_unlock(&memory_lock);
   }
   if (!b)
     return NULL;
@@ -83,12 +84,11 @@ static void memory_put(void *p, const char *file, int line) {
     munmap(b, b->size);
     return;
   }
-  lock_signals saved;
   struct block **list = &free_list[b->size / STEP - 1];
-  lock_take(&memory_lock, &saved);
+  pthread_mutex_lock(&memory_lock);
   b->next = *list;
   *list = b;
-  lock_drop(&memory_lock, &saved);
+  pthread_mutex_unlock(&memory_lock);
 }
 
 static void *memory_resize(void *p, size_t len, const char *file, int line) {
@@ -114,4 +114,7 @@ __attribute__((constructor)) static void memory_install(void) {
   CRYPTO_set_mem_functions(memory_get, memory_resize, memory_put);
 }
 
-void conn_memory_after_fork(void) { lock_reset(&memory_lock); }
+void conn_memory_after_fork(void) {
+  static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+  memory_lock = fresh;
+}
