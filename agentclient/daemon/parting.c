@@ -27,7 +27,7 @@ struct parted {
 
 struct parting {
   struct event_base *base;
-  TAILQ_HEAD(, parted) list;
+  TAILQ_HEAD(parted_list, parted) list;
   unsigned count;
 };
 

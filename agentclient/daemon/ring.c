@@ -31,7 +31,7 @@ struct ring {
   void *arg;
   unsigned tries;
   struct event timer;
-  TAILQ_HEAD(, bell) bells;
+  TAILQ_HEAD(bell_list, bell) bells;
 };
 
 static void found(const char *name, void *arg);

@@ -39,7 +39,7 @@ struct serve {
   void *arg;
   int fd; /* -1: closed */
   unsigned backlog, waiting, young, handshaking;
-  TAILQ_HEAD(, inbound) list;
+  TAILQ_HEAD(inbound_list, inbound) list;
   struct event readable, timer;
   struct serve_counts counts;
 };

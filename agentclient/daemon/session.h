@@ -48,8 +48,8 @@ struct session {
   struct source *source;
   struct ctl *control;
   struct session_waits waits;
-  LIST_HEAD(, attach) attached;
-  LIST_HEAD(, outbound) outbounds;
+  LIST_HEAD(session_attaches, attach) attached;
+  LIST_HEAD(session_outbounds, outbound) outbounds;
   bool announced;                         /* its identity was logged */
   int64_t agent_ask_ms, agent_backoff_ms; /* not before then a fresh agent connection is asked for */
   struct event agent_timer;
