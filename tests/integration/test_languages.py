@@ -3,7 +3,7 @@
 address families?"""
 import os
 
-from harness import NATIVE, PYTHON, TD, entry, which
+from harness import NATIVE, PYTHON, TD, entry, until, which
 
 ID = f"{TD}/app"
 
@@ -195,6 +195,23 @@ def test_node_cluster(t):
     t.listening(port, proc=proc)
     with t.watch(port):
         assert t.run(t.wrap(config, [node, "-e", NODE_CLIENT, str(port), t.marker.decode()])) == b"all well\n"
+
+
+def test_node_cluster_that_passes_connections_leaks_nothing(t):
+    """Node's default: the parent accepts and passes each connection on (SCM_RIGHTS). It may not work yet; it must not
+    become plaintext."""
+    node = which("node")
+    path = os.path.join(t.dir, "cluster.js")
+    with open(path, "w") as f:
+        f.write("const cluster = require('cluster'); if (cluster.isPrimary) { cluster.fork(); cluster.fork(); } else {" +
+                NODE_SERVER.replace("process.argv[1]", "process.argv[2]") + "}")
+    port, config = prepare(t)
+    proc = t.wrapped(config, [node, path, str(port)])
+    t.listening(port, proc=proc)
+    with t.watch(port):
+        c = t.spawn(t.wrap(config, [node, "-e", NODE_CLIENT, str(port), t.marker.decode()]))
+        t.cleanups.append(c.stop)
+        until("an end", lambda: not c.alive() or t.audit())
 
 
 # ---- Java -------------------------------------------------------------------------------------------------------

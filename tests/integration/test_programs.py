@@ -50,7 +50,29 @@ def test_redis_server_and_cli(t):
         line = t.audited("redis-cli's connection", result="allowed", direction="inbound", client_spiffe_id=CLIENT)
         assert line["server_spiffe_id"] == SERVER and line["local"] == f"127.0.0.1:{r.port}", line
         assert line["program"] == "redis-server" and line["pid"] == r.proc.pid, line
+        assert list(line) == ["timestamp", "event", "result", "direction", "client_spiffe_id", "server_spiffe_id", "rule",
+                              "local", "remote", "reason", "pid", "program"], line
         t.audited("the client's own line", result="allowed", direction="outbound", server_spiffe_id=SERVER)
+
+
+def test_redis_as_a_daemon(t):
+    """It forks, leaves its terminal and saves in a child."""
+    r = Redis(t)
+    r.proc.stop()
+    t.gone(r.port)
+    pid_file = os.path.join(t.dir, "redis.pid")
+    serve = t.config(listen=[{"port": r.port, "allow": [CLIENT]}])
+    t.run(t.wrap(serve, [r.server, "--port", str(r.port), "--bind", "127.0.0.1", "--daemonize", "yes", "--dir", t.dir,
+                         "--pidfile", pid_file, "--logfile", os.path.join(t.dir, "redis.log")]))
+    t.listening(r.port)
+    with t.watch(r.port):
+        assert r.command("set", "k", t.marker.decode()) == "OK\n"
+        assert "started" in r.command("bgsave")
+        until("the save", lambda: os.path.exists(os.path.join(t.dir, "dump.rdb")))
+        assert r.command("get", "k") == t.marker.decode() + "\n"
+    with open(pid_file) as f:
+        os.kill(int(f.read()), signal.SIGTERM)
+    t.gone(r.port)
 
 
 def test_redis_by_a_bare_preload(t):
@@ -267,6 +289,47 @@ def test_nginx_new_binary(t):
         until("the end of the old master", lambda: not os.path.exists(old_file))
         for _ in range(5):
             assert n.get(n.url()) == t.marker + b"\n"
+
+
+def test_nginx_with_unprivileged_workers(t):
+    """The master is root, the workers are not: they accept, and one that becomes another user is still served."""
+    if os.getuid() != 0:
+        raise Skip("needs root, to give it up")
+    n = Nginx(t)
+    n.proc.stop()
+    t.gone(n.port)
+    with open(n.conf) as f:
+        text = f.read()
+    with open(n.conf, "w") as f:
+        f.write(text.replace("user root;", "user nobody nogroup;"))
+    n.proc = t.wrapped(n.serve, [n.binary, "-c", n.conf, "-p", t.dir])
+    t.listening(n.port, proc=n.proc)
+    until("workers", lambda: len(workers(n)) == 2)
+    assert all(os.stat(f"/proc/{w}").st_uid == 65534 for w in workers(n))
+    want = big_file(t, os.path.join(n.root, "some"), 5)
+    out = os.path.join(t.dir, "downloaded")
+    with t.watch(n.port):
+        for _ in range(5):
+            assert n.get(n.url()) == t.marker + b"\n"
+        n.get(n.url("some"), "-o", out)
+        os.kill(n.proc.pid, signal.SIGHUP)
+        for _ in range(5):
+            assert n.get(n.url()) == t.marker + b"\n"
+    assert file_hash(out) == want
+
+
+def test_a_download_while_the_worker_is_killed(t):
+    n = Nginx(t)
+    want = big_file(t, os.path.join(n.root, "big"), 30)
+    out = os.path.join(t.dir, "downloaded")
+    with t.watch(n.port):
+        p = t.spawn(t.wrap(n.dial, [n.curl, "-sS", "--fail", "--limit-rate", "15M", n.url("big"), "-o", out]))
+        until("a part", lambda: os.path.exists(out) and os.path.getsize(out) > 1 << 20)
+        for _ in range(3 if not NATIVE else 0):
+            os.kill(t.worker(), signal.SIGKILL)
+            assert n.get(n.url()) == t.marker + b"\n"
+        p.ok(40)
+    assert file_hash(out) == want
 
 
 def test_nginx_reuseport(t):
