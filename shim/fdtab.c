@@ -197,8 +197,11 @@ void fdtab_dup(int oldfd, int newfd) {
     sock_put(s);
   }
   uint8_t flags = atomic_load(&fdtab_flags[oldfd]);
-  if (flags & (FDF_TCP | FDF_EPOLL))
-    atomic_store(&fdtab_flags[newfd], (uint8_t)(flags & (FDF_TCP | FDF_EPOLL)));
+  if (!(flags & (FDF_TCP | FDF_EPOLL)))
+    return;
+  uint8_t alias = !s && (flags & FDF_TCP) ? FDF_ALIAS : 0; /* a later connect() is one of both numbers */
+  atomic_fetch_or(&fdtab_flags[oldfd], alias);
+  atomic_store(&fdtab_flags[newfd], (uint8_t)((flags & (FDF_TCP | FDF_EPOLL)) | alias));
 }
 
 void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg) {

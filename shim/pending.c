@@ -395,8 +395,10 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
 }
 
 int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len) {
+  if (len >= (socklen_t)sizeof(struct sockaddr_in) && !libc_readable(sa, sizeof(struct sockaddr_in)))
+    return libc_real()->connect(fd, sa, len); /* EFAULT, before it looks at the socket */
   if (fdtab_plain(fd)) {
-    if (!sa || len < (socklen_t)sizeof sa->sa_family || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6) ||
+    if (len < (socklen_t)sizeof(struct sockaddr_in) || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6) ||
         (unsigned)fd >= FDTAB_MAX)
       return libc_real()->connect(fd, sa, len);
     return connect_plain(fd, sa, len);
