@@ -19,6 +19,7 @@
 
 #define POLL_MS     1
 #define POLL_MAX_MS 1000
+#define RING_MS     64
 
 /* The session with an identity that the listener's rule can use: the oldest, so that who registered it speaks
  * while it can. */
@@ -185,6 +186,21 @@ void listener_close(struct listener *l) {
   worker_look_idle(w);
 }
 
+static bool has_session(const struct listener *l) {
+  const struct attach *a;
+  TAILQ_FOREACH(a, &l->attached, of_listener)
+  if (a->session)
+    return true;
+  return false;
+}
+
+static void watch(struct listener *l) {
+  if (has_session(l) || evtimer_pending(&l->poll, NULL))
+    return;
+  struct timeval tv = clock_timeval(l->poll_ms = POLL_MS);
+  evtimer_add(&l->poll, &tv);
+}
+
 bool listener_check(struct listener *l) {
   int listening = 1;
   socklen_t len = sizeof listening;
@@ -194,24 +210,24 @@ bool listener_check(struct listener *l) {
     listener_close(l);
     return true;
   }
-  if (TAILQ_EMPTY(&l->attached) && !evtimer_pending(&l->poll, NULL)) {
-    struct timeval tv = clock_timeval(l->poll_ms = POLL_MS);
-    evtimer_add(&l->poll, &tv);
-  }
+  watch(l);
   return false;
 }
 
-/* Nobody we know of holds it: an exec is under way, another process has it, or it is being closed. */
+/* Nobody speaks for it: an exec is under way, another process has it, or it is being closed. Who still holds it after
+ * a while is asked to register. */
 static void listener_poll(evutil_socket_t fd, short what, void *arg) {
   (void)fd;
   (void)what;
   struct listener *l = arg;
-  if (!TAILQ_EMPTY(&l->attached))
+  if (has_session(l))
     return;
   if (!procunix_held(l->name)) {
     listener_close(l);
     return;
   }
+  if (l->poll_ms >= RING_MS)
+    standin_ring(l->standin, HANDOVER_REGISTER);
   l->poll_ms = l->poll_ms * 2 > POLL_MAX_MS ? POLL_MAX_MS : l->poll_ms * 2;
   struct timeval tv = clock_timeval(l->poll_ms);
   evtimer_add(&l->poll, &tv);
@@ -257,6 +273,7 @@ void listeners_session_ended(struct session *s) {
     LIST_REMOVE(a, of_session);
     a->session = NULL;
     serve_kick(a->listener->serve);
+    watch(a->listener);
   }
 }
 

@@ -505,6 +505,34 @@ static void an_agent_that_goes_away_again_and_again_is_asked_for_each_time(void 
   end_program(&p);
 }
 
+static void a_listener_that_nobody_speaks_for_is_rung(void **state) {
+  (void)state;
+  struct program p, q;
+  struct standin s;
+  struct peer peer;
+  struct wire_handover m;
+  int tcp;
+  begin_program(&p);
+  listen_managed(&p, &s, 5);
+  int life = s.life;
+  s.life = -1;
+  end_program(&p); /* another process holds the stand-in still */
+  close(life);
+  close(accept_handover(&s, &m, &tcp));
+  assert_int_equal(m.kind, HANDOVER_REGISTER);
+  begin_program(&q);
+  assert_int_equal(request_listener(&q, &s, WIRE_LISTEN, 5, NULL).status, WIRE_OK);
+  assert_true(peer_connect(&peer, s.port, web));
+  do
+    close(accept_handover(&s, &m, &tcp));
+  while (m.kind == HANDOVER_REGISTER);
+  assert_int_equal(m.kind, HANDOVER_CONN);
+  close(tcp);
+  peer_close(&peer);
+  close_standin(&s);
+  end_program(&q);
+}
+
 static void a_new_worker_rings_and_is_registered_with(void **state) {
   (void)state;
   struct program p;
@@ -631,6 +659,7 @@ int main(void) {
       T(a_withdrawn_identity_serves_nobody_more),
       T(an_agent_that_went_away_is_asked_for_by_the_ring),
       T(an_agent_that_goes_away_again_and_again_is_asked_for_each_time),
+      T(a_listener_that_nobody_speaks_for_is_rung),
       T(a_new_worker_rings_and_is_registered_with),
       T(the_listeners_status_flags_are_left_alone),
       T(a_released_slot_is_wiped_and_used_again),
