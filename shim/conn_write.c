@@ -39,7 +39,8 @@ static uint32_t room_now(int fd) {
   if (conn_sys(libc_real()->syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_MEMINFO, info, &len)) != 0)
     return 0;
   int64_t room = (int64_t)info[SK_MEMINFO_SNDBUF] - info[SK_MEMINFO_WMEM_QUEUED];
-  room = (room - RESERVE - SKB_OVERHEAD) / 2; /* the rest is overhead: small segments are charged about twice their bytes */
+  /* The other half is overhead: small segments are charged about twice their bytes. */
+  room = (room - RESERVE - SKB_OVERHEAD) / 2;
   return room > 0 ? (uint32_t)(room < INT32_MAX ? room : INT32_MAX) : 0;
 }
 
