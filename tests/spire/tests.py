@@ -27,6 +27,8 @@ class Redis:
         if register:
             self.register("redis", exe("redis-server"), ttl=server_ttl)
             self.register("cli", exe("redis-cli"))
+        else:
+            self.no_entries()
 
     def register(self, name, *selectors, ttl=None):
         entry = self.entries[name] = self.spire.entry(name, *selectors, ttl=ttl)
@@ -43,8 +45,15 @@ class Redis:
         self.t.listening(self.port, proc=proc, timeout=40)
         return proc
 
-    def ping(self, **more):
-        proc = self.t.spawn(self.t.wrap(self.config, ["redis-cli", "-p", str(self.port), "PING"], wait="30s"), **more)
+    def no_entries(self):
+        """Waits until the agent has forgotten the tests before this one."""
+        def denied():
+            proc = self.t.spawn(self.t.wrap(self.config, ["redis-cli", "--version"], wait="1s"))
+            return proc.wait(20) == 69
+        until("no entry for redis-cli", denied, timeout=SYNC, pause=0.5)
+
+    def ping(self, config=None, **more):
+        proc = self.t.spawn(self.t.wrap(config or self.config, ["redis-cli", "-p", str(self.port), "PING"], wait="30s"), **more)
         proc.wait(40)
         return proc.out() == b"PONG\n"
 
@@ -89,7 +98,10 @@ def test_another_user_is_somebody_else(t, spire):
     r.register("guest", exe("redis-cli"), "unix:uid:65534")
     r.serve()
     assert r.ping()
-    assert not r.ping(user=65534)
+    # Its daemon is another one, of that user: it cannot write to root's log.
+    config = t.both(r.port, allow=[f"{TD}/redis"], workload_api={"socket": spire.address},
+                    log={"to": os.path.join(t.log_dir, "guest.log")}, audit={"to": os.path.join(t.log_dir, "audit-guest.log")})
+    assert not r.ping(config=config, user=65534)
     t.audited(result="denied", direction="inbound", client_spiffe_id=f"{TD}/guest")
 
 
