@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * outbound.c - one managed connect(): checks it against the policy, waits for an identity if one may still come,
- * has the handshake made, and answers once. The program's TCP socket is closed here right after the answer.
+ * has the handshake made, and answers once. Our copy of the program's TCP socket is closed before that: a close() in
+ * the program must be the last one (FIN, and epoll sets that forget the socket).
  */
 #include "outbound.h"
 #include "dial.h"
@@ -29,12 +30,18 @@ struct outbound {
   struct dial *dial; /* under way */
 };
 
+static void let_go(struct outbound *o) {
+  if (o->fd >= 0)
+    close(o->fd);
+  o->fd = -1;
+}
+
 static void outbound_free(struct outbound *o) {
   session_wait_end(&o->wait);
   if (!o->session->ended)
     LIST_REMOVE(o, link);
   session_unref(o->session);
-  close(o->fd);
+  let_go(o);
   free(o);
 }
 
@@ -71,6 +78,7 @@ static void refuse_for_want(struct outbound *o, const char *text) {
   struct handshake_result result = {.outcome = HANDSHAKE_INTERNAL};
   snprintf(result.reason, sizeof result.reason, "%.255s", text);
   report(o, &result);
+  let_go(o);
   answer(o->ctl, WIRE_NO_IDENTITY, ECONNREFUSED, "%s", text);
   outbound_free(o);
 }
@@ -93,6 +101,7 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
     result->outcome = HANDSHAKE_INTERNAL;
     snprintf(result->reason, sizeof result->reason, "no slot: %s", strerror(errno));
     report(o, result);
+    let_go(o);
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "%s", result->reason);
     return;
   }
@@ -102,6 +111,7 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
   message_header(&r.hdr, WIRE_CONNECTED, sizeof r);
   slots_delivered(o->session->slots, t);
   o->session->dialed++;
+  let_go(o);
   ctl_hold(o->ctl, NULL, NULL); /* the program closes it when it has read the answer, perhaps more than once */
   ctl_answer(o->ctl, &r, sizeof r, NULL, 0, true);
 }
@@ -118,10 +128,12 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
   } else if (err == 0) {
     succeed(o, result);
   } else if (result->outcome == HANDSHAKE_TCP_FAILED) {
+    let_go(o);
     answer(o->ctl, WIRE_TCP_FAILED, 0, "%s", result->reason); /* nobody decided anything: no audit line */
   } else {
     o->session->dial_failed++;
     report(o, result);
+    let_go(o);
     answer(o->ctl, WIRE_REFUSED, err, "%s", result->reason);
   }
   outbound_free(o);
@@ -140,6 +152,7 @@ static void start(struct outbound *o, const struct identity_svid *svid) {
                            .timeout_ms = timeout};
   o->dial = dial_begin(o->worker->post, o->worker->pool, &r, dialed, o);
   if (!o->dial) {
+    let_go(o);
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
     outbound_free(o);
   }
@@ -156,6 +169,7 @@ static void attempt(struct outbound *o) {
   /* An agent that went away is looked for while the SVID is still good, where no stand-in can be rung for it. */
   bool lost = !source_connected(s->source) && s->config->endpoint[0] && (!svid || LIST_EMPTY(&s->attached));
   if (lost && state != SOURCE_DENIED && session_ask_agent(s)) {
+    let_go(o);
     answer(o->ctl, WIRE_NEED_AGENT, 0, "%s", "");
     outbound_free(o);
   } else if (svid) {
@@ -192,6 +206,8 @@ void outbound_session_ended(struct session *s) {
   while ((o = LIST_FIRST(&s->outbounds))) {
     struct ctl *c = o->ctl;
     o->ctl = NULL;
+    if (!o->dial)
+      let_go(o);
     if (c)
       answer(c, WIRE_UNKNOWN_SESSION, ECONNABORTED, "the session has ended");
     if (o->dial) {
@@ -209,7 +225,7 @@ static bool is_tcp(int fd) {
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
     return false;
   len = sizeof protocol;
-  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
 void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
