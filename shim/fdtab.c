@@ -332,7 +332,9 @@ static void unhold_one(struct sock *s, void *arg) {
 
 static void child_one(struct sock *s, void *arg) {
   (void)arg;
-  atomic_store(&s->refs, atomic_load(&s->fds));
+  /* The pins of other threads are gone; those of this thread's own interrupted hooks (fork() in a signal handler) are
+   * not, and cannot be told apart: one more reference keeps the sock out of the free list in any case. */
+  atomic_store(&s->refs, atomic_load(&s->fds) + 1);
   lock_reset(&s->lock);
   switch (atomic_load(&s->kind)) {
   case SOCK_CONN: conn_after_fork(&s->conn); break;

@@ -129,6 +129,8 @@ void image_before_exec(bool replaces, const char *file) {
   int keep = errno;
   if (replaces && executable(file))
     fdtab_each(close_last_held, NULL);
+  if (replaces)
+    pending_exec(false);
   fdtab_each(shut_out, NULL);
   for (int fd = 0; fd <= 2; fd++) {
     if (!fdtab_plain(fd) && !fdtab_is_hidden(fd) && (atomic_load(&fdtab_flags[fd]) & FDF_EXEC))
@@ -145,6 +147,7 @@ void image_exec_failed(void) {
   if (!fdtab_any())
     return;
   int keep = errno;
+  pending_exec(true);
   sock_each(hold, NULL);
   fdtab_each(let_in, NULL);
   errno = keep;

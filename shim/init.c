@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define ASK_AGAIN_MS 500
+#define ANSWER_MS 300
 
 static void keep_io_uring_out(void) {
   char why[128];
@@ -53,9 +54,9 @@ static void ask_until(uint64_t deadline) {
     if (status == WIRE_OK)
       return;
     now = transport_now_ms();
-    if (now >= deadline)
+    if (now + ASK_AGAIN_MS + ANSWER_MS >= deadline) /* no time for another answer: this one is the reason */
       fail_wait(text[0] ? text : "the agent gave none");
-    transport_sleep_ms((unsigned)(deadline - now < ASK_AGAIN_MS ? deadline - now : ASK_AGAIN_MS));
+    transport_sleep_ms(ASK_AGAIN_MS);
   }
 }
 

@@ -149,6 +149,8 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
     rc = libc_real()->ioctl(s->listener->real, request, arg);
   else if (kind == SOCK_CONN && request == FIONREAD)
     rc = conn_fionread(&s->conn, fd, arg);
+  else if (kind == SOCK_PENDING && request == FIONREAD)
+    rc = *(int *)arg = 0; /* what is in the kernel is the handshake's */
   else
     rc = libc_real()->ioctl(fd, request, arg);
   sock_put(s);
