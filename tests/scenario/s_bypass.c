@@ -59,7 +59,12 @@ static void by_stdio(void) {
   int s, c;
   char b[101] = "";
   pair(&s, &c);
+  errno = 0;
   FILE *out = fdopen(c, "w"), *in = fdopen(s, "r");
+  if (out == NULL || in == NULL) {
+    say("fdopen: %s", errno_name(errno));
+    return;
+  }
   fill(b, 100, 0);
   say("fwrite %zu", fwrite(b, 1, 100, out));
   say("fflush %d", fflush(out));
@@ -111,7 +116,8 @@ static void by_scm_rights(void) {
   h->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(h), &c, sizeof c);
   b[0] = 'x';
-  CALL(sendmsg(u[0], &m, 0));
+  if (CALL(sendmsg(u[0], &m, 0)) < 0)
+    return;
   memset(control, 0, sizeof control);
   CALL(recvmsg(u[1], &m, 0));
   int d = -1;
