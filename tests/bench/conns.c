@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conns.c - many connections: made one after the other, or held idle. A plain TCP program that svidwrap
- * may wrap; with --tls DIR the same program does its own mutual TLS 1.3 by OpenSSL, for comparison.
+ * conns.c - many connections: made one after the other, or held idle; and one with a lot to carry. A plain TCP
+ * program that svidwrap may wrap; with --tls DIR the same program does its own mutual TLS 1.3 by OpenSSL, for
+ * comparison. It measures and never judges.
  *
  * usage: conns [--tls DIR] serve PORT
  *        conns [--tls DIR] churn PORT THREADS MILLISECONDS   connect, one byte there and back, close; prints a rate
  *        conns [--tls DIR] hold PORT COUNT                    opens COUNT, says "holding", waits for end of stdin
+ *        conns [--tls DIR] sink PORT
+ *        conns [--tls DIR] pour PORT MEGABYTES CHUNK          to a sink, CHUNK bytes a write; prints both ends' CPU
  *
  * One thread a served connection would cost stacks and hide what is measured, so serve is one epoll loop.
  */
@@ -231,6 +234,57 @@ static int hold(const char *port, int count) {
   return 0;
 }
 
+static double cpu_seconds(void) {
+  struct rusage u;
+  getrusage(RUSAGE_SELF, &u);
+  return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static char bulk[1 << 20];
+
+static _Noreturn void sink(const char *port) {
+  struct sockaddr_in at = address(port);
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(listener, (struct sockaddr *)&at, sizeof at) || listen(listener, 16))
+    die("conns: listen");
+  for (;;) {
+    struct link l = {.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)};
+    if (l.fd < 0 || link_secure(&l, 1)) {
+      link_close(&l);
+      continue;
+    }
+    double used = cpu_seconds();
+    while (link_read(&l, bulk, 256 * 1024) > 0)
+      ;
+    used = cpu_seconds() - used;
+    link_write(&l, &used, sizeof used);
+    link_close(&l);
+  }
+}
+
+static int pour(const char *port, long megabytes, size_t chunk) {
+  struct link l;
+  double theirs = 0;
+  if (chunk < 1 || chunk > sizeof bulk || link_connect(&l, port))
+    die("conns: connect");
+  double used = cpu_seconds();
+  uint64_t start = now_ms();
+  for (long left = megabytes << 20; left > 0; left -= (long)chunk)
+    if (link_write(&l, bulk, chunk) != (long)chunk)
+      die("conns: write");
+  if (l.ssl)
+    SSL_shutdown(l.ssl);
+  shutdown(l.fd, SHUT_WR);
+  used = cpu_seconds() - used;
+  if (link_read(&l, &theirs, sizeof theirs) != sizeof theirs)
+    die("conns: read");
+  printf("{\"client_cpu\": %.6f, \"server_cpu\": %.6f, \"seconds\": %.3f}\n", used, theirs,
+         (double)(now_ms() - start) / 1000.0);
+  link_close(&l);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   struct rlimit limit;
@@ -246,13 +300,19 @@ int main(int argc, char **argv) {
   }
   const char *what = argc > 2 ? argv[1] : "";
   if (dir)
-    tls = tls_context(dir, strcmp(what, "serve") == 0);
+    tls = tls_context(dir, strcmp(what, "serve") == 0 || strcmp(what, "sink") == 0);
   if (argc == 3 && strcmp(what, "serve") == 0)
     serve(argv[2]);
   if (argc == 5 && strcmp(what, "churn") == 0)
     return churn(argv[2], atoi(argv[3]), atoi(argv[4]));
   if (argc == 4 && strcmp(what, "hold") == 0)
     return hold(argv[2], atoi(argv[3]));
-  fprintf(stderr, "usage: conns [--tls DIR] serve PORT | churn PORT THREADS MS | hold PORT COUNT\n");
+  if (argc == 3 && strcmp(what, "sink") == 0)
+    sink(argv[2]);
+  if (argc == 5 && strcmp(what, "pour") == 0)
+    return pour(argv[2], atol(argv[3]), (size_t)atol(argv[4]));
+  fprintf(
+      stderr,
+      "usage: conns [--tls DIR] serve|sink PORT | churn PORT THREADS MS | hold PORT COUNT | pour PORT MB CHUNK\n");
   return 64;
 }

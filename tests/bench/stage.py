@@ -120,10 +120,10 @@ class Plain:
     def client_env(self):
         return None
 
-    def conns_server(self):
-        """Starts tests/bench/conns serve; returns (process, port, arguments for its clients)."""
+    def conns_server(self, what="serve"):
+        """Starts tests/bench/conns serve or sink; returns (process, port, arguments for its clients)."""
         port = self.stage.port()
-        process = self.stage.start([self.stage.path("conns"), "serve", str(port)])
+        process = self.stage.start([self.stage.path("conns"), what, str(port)])
         wait_port(port, process)
         return process, port, []
 
@@ -147,9 +147,9 @@ class OwnTls(Plain):
         return ["-p", str(port), "--tls", "--cert", f"{c}/svid.pem", "--key", f"{c}/key.pem", "--cacert",
                 f"{c}/bundle.pem", "--tls-ciphersuites", CIPHER]
 
-    def conns_server(self):
+    def conns_server(self, what="serve"):
         c, port = self.stage.certificates(), self.stage.port()
-        process = self.stage.start([self.stage.path("conns"), "--tls", c, "serve", str(port)])
+        process = self.stage.start([self.stage.path("conns"), "--tls", c, what, str(port)])
         wait_port(port, process)
         return process, port, ["--tls", c]
 
@@ -290,9 +290,9 @@ class Svidwrap(Plain):
         self.wrapped(redis_command("--port", str(port)), port)
         return ["-p", str(port)]
 
-    def conns_server(self):
+    def conns_server(self, what="serve"):
         port = self.ports.pop(0)
-        return self.wrapped([self.stage.path("conns"), "serve", str(port)], port), port, []
+        return self.wrapped([self.stage.path("conns"), what, str(port)], port), port, []
 
 
 def listening(port):
