@@ -60,7 +60,7 @@ static int compile(const struct policy *p) {
 
 /* Rule that covers this address, -1 if none does. */
 static int covered(enum rules_kind kind, const char *ip, uint16_t port) {
-  uint8_t addr[16];
+  uint8_t addr[16] = {0};
   struct rules_entry e;
   uint16_t got = 0;
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
