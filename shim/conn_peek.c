@@ -26,14 +26,11 @@ int conn_fill(struct conn_op *op) {
       if (n <= 0)
         return conn_recv_failed(op, n);
       s->r_have += (uint32_t)n;
-      if ((size_t)n < need)
-        return -EAGAIN;
+      continue;
     }
     rc = conn_take_held(op, NULL);
     if (rc < 0)
       return rc;
-    if (rc == 0 && !s->r_eof)
-      return s->r_shut ? 0 : -EAGAIN;
   }
   return 1;
 }

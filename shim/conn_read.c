@@ -28,9 +28,7 @@ int conn_recv_failed(struct conn_op *op, long n) {
       s->r_error = (int)-n; /* the kernel tells once, and may be telling while data is on its way out */
     return (int)n;
   }
-  if (s->r_shut)
-    return 0;
-  if ((s->flags & ARENA_TRUNCATION_EOF) && !s->r_have && !s->r_hs_have && !s->r_hs_skip) {
+  if (s->r_shut || ((s->flags & ARENA_TRUNCATION_EOF) && !s->r_have && !s->r_hs_have && !s->r_hs_skip)) {
     s->r_eof = 1;
     return 0;
   }
@@ -249,18 +247,20 @@ static ssize_t read_with(struct conn_op *op, struct conn_cursor *cur, uint8_t *b
     if (s->r_eof || s->r_error)
       break;
     rc = take(op, cur, buf, size);
-    if (rc <= 0)
-      break;
     if (s->r_len)
       deliver(op, cur);
+    /* Nothing for the program in all that was there: look again, an end of stream may be behind it, and no
+     * edge would come for that any more. */
+    if (rc < 0 || (rc == 0 && cur->left < had))
+      break;
   }
   if (!s->r_len && s->r_last)
     conn_drop_last(op);
   if (cur->left < had)
     return (ssize_t)(had - cur->left);
-  if (s->r_eof || s->r_error || rc < 0)
-    return s->r_eof ? 0 : (s->r_error ? -s->r_error : rc);
-  return s->r_shut && rc == 0 ? 0 : -EAGAIN;
+  if (s->r_eof)
+    return 0;
+  return s->r_error ? -s->r_error : rc;
 }
 
 /* Under the read lock: what can be read now. 0: end of stream, -EAGAIN: nothing. */

@@ -104,6 +104,28 @@ static void test_truncation(void **state) {
   }
 }
 
+/* An end that came with a record without data is met by the same read: an edge-triggered program hears of
+ * both by one edge. */
+static void test_end_behind_a_silent_record(void **state) {
+  (void)state;
+  for (int mode = 0; mode < 6; mode++) {
+    struct rig r;
+    char b[100];
+    rig_open(&r, (struct rig_options){.flags = mode & 1 ? ARENA_TRUNCATION_EOF : 0});
+    rig_send_record(&r, RECORD_DATA, "", 0);
+    if (mode >= 4)
+      send_alert(&r, 1, 0);
+    close(r.peer_fd);
+    r.peer_fd = -1;
+    assert_true(rig_poll(r.fd, POLLRDHUP, 1000) & POLLRDHUP);
+    if (mode & 1 || mode >= 4)
+      assert_int_equal(rig_read(&r, b, 100, mode & 2 ? MSG_PEEK | MSG_DONTWAIT : MSG_DONTWAIT), 0);
+    else
+      assert_fails(rig_read(&r, b, 100, mode & 2 ? MSG_PEEK | MSG_DONTWAIT : MSG_DONTWAIT), ECONNRESET);
+    rig_close(&r);
+  }
+}
+
 static void test_reset_passes_through(void **state) {
   (void)state;
   struct rig r;
@@ -459,6 +481,7 @@ int main(void) {
       T(test_close_notify_is_end_of_stream),
       T(test_half_close_of_ours),
       T(test_truncation),
+      T(test_end_behind_a_silent_record),
       T(test_reset_passes_through),
       T(test_alerts_received),
       T(test_user_canceled_is_ignored),

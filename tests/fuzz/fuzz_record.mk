@@ -1,0 +1,2 @@
+fuzz_record_SRCS :=
+fuzz_record_LIBS := -lcrypto -lpthread
