@@ -322,7 +322,7 @@ def main():
     parser.add_argument("--tables", help="comma separated: " + ", ".join(TABLES))
     parser.add_argument("--only", help="only Redis figures whose name contains this")
     parser.add_argument("--json", metavar="FILE", help="the figures as JSON, too")
-    parser.add_argument("--ports", type=int, default=24100, help="first of about 60 loopback ports")
+    parser.add_argument("--ports", type=int, default=24100 + os.getpid() % 8 * 100, help="first of about 60 ports")
     parser.add_argument("--keep", action="store_true", help="keep the directory with the logs")
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)

@@ -28,8 +28,15 @@ class Stage:
         self.certs = None
 
     def port(self):
-        self.next_port += 1
-        return self.next_port - 1
+        return self.port_block(1)[0]
+
+    def port_block(self, count):
+        """Ports in a row that nobody has: another run may be going on."""
+        while True:
+            block = range(self.next_port, self.next_port + count)
+            self.next_port += count
+            if all(free(port) for port in block):
+                return list(block)
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -77,6 +84,16 @@ class Stage:
             subprocess.run(["openssl", *argv], check=True, capture_output=True)
         self.certs = d
         return d
+
+
+def free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_port(port, process, seconds=15):
@@ -235,7 +252,7 @@ class Svidwrap(Plain):
         for file in (self.tool, self.shim):
             if not os.path.exists(file):
                 raise Unavailable(f"{file} is not built")
-        self.ports = [stage.port() for _ in range(8)]
+        self.ports = stage.port_block(8)
         self.environment()
         agent = stage.start([self.tool, "dev-agent", "--socket", stage.path("agent.sock"), "--config",
                              stage.path("dev-agent.yaml")])
