@@ -48,7 +48,8 @@ static int take_message(int n, struct wire_handover *m) {
     char bytes[CMSG_SPACE(sizeof(int))];
   } control;
   struct iovec iov = {.iov_base = m, .iov_len = sizeof *m};
-  struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+  struct msghdr h = {
+      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
   int fd = -1;
   if (libc_real()->recvmsg(n, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != (ssize_t)sizeof *m)
     return -1;

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ARENAS_MAX 64
-#define CHUNKS (ARENA_SLOTS / ARENA_CHUNK_SLOTS)
+#define ARENAS_MAX  64
+#define CHUNKS      (ARENA_SLOTS / ARENA_CHUNK_SLOTS)
 #define CHUNK_BYTES ((size_t)ARENA_CHUNK_SLOTS * ARENA_STRIDE)
 
 struct arena {
@@ -107,7 +107,8 @@ static uint8_t *map_chunk(struct arena *a, size_t i) {
   lock_take(&arenas_lock, &saved);
   uint8_t *chunk = atomic_load(&a->chunk[i]);
   if (!chunk && a->fd >= 0) {
-    void *p = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, a->fd, (off_t)(i * CHUNK_BYTES));
+    void *p =
+        mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, a->fd, (off_t)(i * CHUNK_BYTES));
     if (p != MAP_FAILED) {
       madvise(p, CHUNK_BYTES, MADV_DONTDUMP);
       chunk = p;

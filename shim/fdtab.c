@@ -146,11 +146,18 @@ static bool resets(int fd) {
 
 static void last_close(struct sock *s, int fd) {
   switch (atomic_load(&s->kind)) {
-  case SOCK_CONN: conn_close(&s->conn, resets(fd) ? -1 : fd); break;
+  case SOCK_CONN:
+    conn_close(&s->conn, resets(fd) ? -1 : fd);
+    break;
   case SOCK_PENDING:
-  case SOCK_FAILED: pending_close_fd(s, fd); break;
-  case SOCK_LISTENER: listener_closing(s->listener); break;
-  default: break;
+  case SOCK_FAILED:
+    pending_close_fd(s, fd);
+    break;
+  case SOCK_LISTENER:
+    listener_closing(s->listener);
+    break;
+  default:
+    break;
   }
 }
 
@@ -337,8 +344,11 @@ static void child_one(struct sock *s, void *arg) {
   atomic_store(&s->refs, atomic_load(&s->fds) + 1);
   lock_reset(&s->lock);
   switch (atomic_load(&s->kind)) {
-  case SOCK_CONN: conn_after_fork(&s->conn); break;
-  default: break; /* pending connects: pending_fork_child() */
+  case SOCK_CONN:
+    conn_after_fork(&s->conn);
+    break;
+  default:
+    break; /* pending connects: pending_fork_child() */
   }
 }
 

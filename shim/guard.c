@@ -17,7 +17,7 @@
 
 /* The same number on every architecture Linux supports it on, but alpha; the x32 ABI sets bit 30. */
 #define NR_IO_URING_SETUP 425u
-#define X32_BIT 0x40000000u
+#define X32_BIT           0x40000000u
 
 #ifdef SHIM
 #include "libc.h"

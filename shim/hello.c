@@ -26,8 +26,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CONFIG_DEFAULT "/etc/svidwrap/svidwrap.yaml"
-#define CONFIG_MAX (1024 * 1024)
+#define CONFIG_DEFAULT  "/etc/svidwrap/svidwrap.yaml"
+#define CONFIG_MAX      (1024 * 1024)
 #define HELLO_ANSWER_MS 20000
 
 struct message {
@@ -62,8 +62,8 @@ static void append_var(struct message *m, size_t *used, size_t from, const char 
   if (!v || already(m, from, *used, name))
     return;
   size_t start = *used;
-  if (strlen(name) + strlen(v) + 2 + (start - from) > WIRE_VARS_MAX ||
-      !append(m, used, name, strlen(name)) || !append(m, used, "=", 1) || !append(m, used, v, strlen(v) + 1))
+  if (strlen(name) + strlen(v) + 2 + (start - from) > WIRE_VARS_MAX || !append(m, used, name, strlen(name)) ||
+      !append(m, used, "=", 1) || !append(m, used, v, strlen(v) + 1))
     *used = start;
 }
 
@@ -125,7 +125,7 @@ static bool compose(struct message *m, size_t *length, int *config) {
   *config = open_config(path);
   m->hello = (struct wire_hello){.pid = (uint32_t)getpid(), .flags = getpid() == 1 ? WIRE_HELLO_CONTAINER : 0};
   if (*config < 0)
-    m->hello.config_errno = (uint32_t)-*config;
+    m->hello.config_errno = (uint32_t)(-*config);
   m->hello.path_len = (uint32_t)strlen(path);
   append(m, &used, path, strlen(path));
   size_t vars = used;

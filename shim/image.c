@@ -67,7 +67,7 @@ void image_fork_failed(void) {
 
 /* quick_exit() ends inside glibc; what is registered first runs last. */
 void image_init(void) {
-  at_quick_exit(image_exit);
+  (void)at_quick_exit(image_exit);
   pthread_atfork(image_before_fork, image_after_fork_parent, image_after_fork_child);
 }
 
@@ -186,6 +186,43 @@ bool image_actions_leak(const posix_spawn_file_actions_t *actions) {
       return true;
   }
   return false;
+}
+
+/* -- what a launcher left us (inetd, socket activation with Accept=yes) -- */
+
+#define INHERITED_MAX 16
+
+static bool is_managed_connection(int fd) {
+  struct sockaddr_storage local, remote;
+  struct rules_entry rule;
+  socklen_t local_len = sizeof local, remote_len = sizeof remote, len = sizeof(int);
+  int type = 0;
+  if (libc_real()->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM ||
+      libc_real()->getsockname(fd, (struct sockaddr *)&local, &local_len) != 0 ||
+      (local.ss_family != AF_INET && local.ss_family != AF_INET6) ||
+      libc_real()->getpeername(fd, (struct sockaddr *)&remote, &remote_len) != 0)
+    return false;
+  /* Not knowing is no reason to talk in plaintext. */
+  return session_match(RULES_LISTEN, (struct sockaddr *)&local, local_len, &rule) != 0 ||
+         session_match(RULES_CONNECT, (struct sockaddr *)&remote, remote_len, &rule) != 0;
+}
+
+void image_check_inherited(void) {
+  int keep = errno;
+  for (int fd = 0; fd < INHERITED_MAX; fd++) {
+    int pair[2];
+    if (!is_managed_connection(fd))
+      continue;
+    session_complain("descriptor %d is a connection that the rules cover, accepted or made by a program without "
+                     "svidwrap: closed; wrap the launcher too, or let the program listen itself",
+                     fd);
+    if (libc_real()->socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
+        libc_real()->dup3(pair[0], fd, 0) < 0)
+      libc_real()->close(fd);
+    libc_real()->close(pair[0]);
+    libc_real()->close(pair[1]);
+  }
+  errno = keep;
 }
 
 /* -- exit -- */

@@ -11,6 +11,10 @@
 /* Registers the fork handlers; in the constructor. */
 void image_init(void);
 
+/* In the constructor: connected TCP sockets on low numbers, left by a launcher, that the rules cover. Nobody has
+ * keys for them: they are replaced by an end that is closed. */
+void image_check_inherited(void);
+
 /* fork() failed: takes back what the handlers did. */
 void image_fork_failed(void);
 /* For ways to fork that run no handlers (_Fork). */

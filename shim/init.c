@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define ASK_AGAIN_MS 500
-#define ANSWER_MS 300
+#define ANSWER_MS    300
 
 static void keep_io_uring_out(void) {
   char why[128];
@@ -86,6 +86,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
   const char *wait = environ_get("SVIDWRAP_WAIT_MS");
   if (wait)
     wait_for_identity(wait);
+  image_check_inherited();
   errno = keep;
 }
 

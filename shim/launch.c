@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RAW(...) libc_real()->syscall(__VA_ARGS__)
+#define RAW(...)       libc_real()->syscall(__VA_ARGS__)
 #define LAUNCH_ENV_MAX (SESSION_ENV_MAX + 4)
 
 /* $SVIDWRAP_BIN, beside the shim (a build tree), ../../bin of it (an installation), or the prefix. */
@@ -85,8 +85,9 @@ int launch_daemon(void) {
     errno = ENOENT;
     return -1;
   }
+  static char name[] = "svidwrap", verb[] = "daemon", option[] = "--container";
   bool container = getpid() == 1;
-  char *argv[] = {(char[]){"svidwrap"}, (char[]){"daemon"}, container ? (char[]){"--container"} : NULL, NULL};
+  char *argv[] = {name, verb, container ? option : NULL, NULL};
   struct env env = {.count = 0};
   environ_each(add_entry, &env);
   env.list[env.count++] = (char[]){"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};

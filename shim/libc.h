@@ -23,6 +23,7 @@
 #include <time.h>
 
 /* X(result, name, (parameters)) */
+/* clang-format off */
 #define LIBC_CALLS(X)                                                                              \
   X(int, socket, (int, int, int))                                                                  \
   X(int, socketpair, (int, int, int, int[2]))                                                      \
@@ -83,6 +84,7 @@
   X(void, _exit, (int))                                                                            \
   X(void, _Exit, (int))                                                                            \
   X(long, syscall, (long, ...))
+/* clang-format on */
 
 struct libc_table {
 #define X(result, name, params) result(*name) params;

@@ -94,7 +94,8 @@ static int random_name(char name[WIRE_NAME_LEN]) {
   uint8_t bits[12];
   if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
     return -EIO;
-  int at = snprintf(name, WIRE_NAME_LEN, "%s%08x", WIRE_STANDIN_PREFIX, wire_instance_tag(environ_get("SVIDWRAP_INSTANCE")));
+  int at = snprintf(name, WIRE_NAME_LEN, "%s%08x", WIRE_STANDIN_PREFIX,
+                    wire_instance_tag(environ_get("SVIDWRAP_INSTANCE")));
   for (size_t i = 0; i < sizeof bits; i++)
     at += snprintf(name + at, (size_t)(WIRE_NAME_LEN - at), "%02x", bits[i]);
   return 0;

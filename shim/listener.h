@@ -17,8 +17,8 @@ struct listener {
   char name[WIRE_NAME_LEN];
   bool used;
   _Atomic int closing; /* the last close has begun */
-  int real; /* hidden: the TCP listener; answers getsockname(), getsockopt(), setsockopt() */
-  int life; /* hidden: the daemon sees it close when the last process lets go */
+  int real;            /* hidden: the TCP listener; answers getsockname(), getsockopt(), setsockopt() */
+  int life;            /* hidden: the daemon sees it close when the last process lets go */
   int backlog;
   struct rules_entry rule;
 };

@@ -98,18 +98,17 @@ static int connect_while_pending(struct sock *s, struct pending *p, int fd) {
   return fail(rc == -ETIMEDOUT ? EALREADY : -rc);
 }
 
-/* connect(AF_UNSPEC) on an authenticated connection ends it; the number is plain TCP again. */
+/* connect(AF_UNSPEC) on an authenticated connection ends it by a reset, and the number is plain TCP again: in this
+ * order, so that no other thread's write finds a plain number while TCP is still connected. */
 static int disconnect_conn(struct sock *s, int fd) {
   if (atomic_load(&s->fds) != 1)
     return fail(EOPNOTSUPP); /* the other numbers would go on believing */
+  if (!pending_disconnect(fd))
+    return -1;
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
   fdtab_close(fd);
-  int rc = pending_disconnect(fd) ? 0 : -1;
-  int failed = errno;
-  if (rc != 0)
-    libc_real()->shutdown(fd, SHUT_RDWR); /* connected still, and nothing of the program may reach the peer */
   atomic_store(&fdtab_flags[fd], (uint8_t)(flags & ~FDF_CONNECT0));
-  return rc == 0 ? 0 : fail(failed);
+  return 0;
 }
 
 int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, socklen_t len) {

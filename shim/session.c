@@ -28,7 +28,7 @@ enum { SESSION_NONE = 0, SESSION_BUSY = 1, SESSION_READY = 2 };
 
 #define HELLO_WAIT_MS 20000
 #define REPLY_WAIT_MS 15000
-#define TELL_WAIT_MS 1000
+#define TELL_WAIT_MS  1000
 #define AGENT_DIAL_MS 5000
 
 static struct {
@@ -58,7 +58,8 @@ static void remember_ids(void) {
 }
 
 static bool same_ids(void) {
-  return session.ruid == getuid() && session.euid == geteuid() && session.rgid == getgid() && session.egid == getegid();
+  return session.ruid == getuid() && session.euid == geteuid() && session.rgid == getgid() &&
+         session.egid == getegid();
 }
 
 void session_forget(void) {
@@ -82,13 +83,14 @@ bool session_is_with(int pid) {
   return atomic_load(&session.state) == SESSION_READY && session.daemon_pid == (uint32_t)pid;
 }
 
-struct wire_token session_token(void) { return session.token; }
+struct wire_token session_token(void) {
+  return session.token;
+}
 
 /* -- HELLO, by one thread at a time -- */
 
 static int install(struct hello_answer *a) {
-  const struct rules_table *rules =
-      mmap(NULL, sizeof(struct rules_table), PROT_READ, MAP_SHARED, a->fds[1], 0);
+  const struct rules_table *rules = mmap(NULL, sizeof(struct rules_table), PROT_READ, MAP_SHARED, a->fds[1], 0);
   libc_real()->close(a->fds[1]);
   if (rules == MAP_FAILED) {
     libc_real()->close(a->fds[0]);
@@ -224,7 +226,8 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
   atomic_store(&session.dialed, 1);
   int sock = transport_dial(session.daemon_uid, true);
   if (sock >= 0 && session_send(sock, &m, sizeof m, fd) == 0 &&
-      session_recv(sock, &reply, sizeof reply, WIRE_REPLY, NULL, (int)(wait_ms + REPLY_WAIT_MS)) >= (ssize_t)sizeof reply) {
+      session_recv(sock, &reply, sizeof reply, WIRE_REPLY, NULL, (int)(wait_ms + REPLY_WAIT_MS)) >=
+          (ssize_t)sizeof reply) {
     if (status)
       *status = reply.status;
     if (text)

@@ -45,8 +45,7 @@ int session_agent(uint32_t wait_ms, int *status, char *text);
 int session_send(int sock, const void *msg, size_t len, int fd);
 /* Receives one message of at least sizeof(struct wire_hdr) that is well-formed and of this type; fds are
  * stored in fds (-1 where none came). Waits up to timeout_ms. Length, or -1 and errno. */
-ssize_t session_recv(int sock, void *buf, size_t size, enum wire_type type, int fds[WIRE_FDS_MAX],
-                     int timeout_ms);
+ssize_t session_recv(int sock, void *buf, size_t size, enum wire_type type, int fds[WIRE_FDS_MAX], int timeout_ms);
 
 /* One request and its answer on a fresh connection; WIRE_UNKNOWN_SESSION is handled (HELLO again, once: the
  * token at token_offset in msg is renewed). *life, when not NULL, receives the connection, left open. fds

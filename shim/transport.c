@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define DIAL_DEADLINE_MS 10000
-#define DIAL_GRACE_MS 200 /* a daemon that served us is given this long to come back by itself */
+#define DIAL_GRACE_MS    200 /* a daemon that served us is given this long to come back by itself */
 #define SEND_DEADLINE_MS 5000
 
 uint64_t transport_now_ms(void) {
@@ -63,7 +63,8 @@ static int dial_once(uid_t uid) {
     if (transport_peer_trusted(s, &cred))
       return s;
     session_complain("the daemon's socket @%s belongs to another user: refused; end that process, or set "
-                     "SVIDWRAP_INSTANCE", sun.sun_path + 1);
+                     "SVIDWRAP_INSTANCE",
+                     sun.sun_path + 1);
     errno = EACCES;
   }
   int keep = errno;
@@ -106,7 +107,8 @@ int transport_dial(uid_t uid, bool known) {
 }
 
 void session_header(struct wire_hdr *h, enum wire_type type, size_t length) {
-  *h = (struct wire_hdr){.magic = WIRE_MAGIC, .version = WIRE_VERSION, .type = (uint16_t)type, .length = (uint32_t)length};
+  *h = (struct wire_hdr){
+      .magic = WIRE_MAGIC, .version = WIRE_VERSION, .type = (uint16_t)type, .length = (uint32_t)length};
 }
 
 int session_send(int sock, const void *msg, size_t len, int fd) {
@@ -172,7 +174,8 @@ ssize_t session_recv(int sock, void *buf, size_t size, enum wire_type type, int 
     char bytes[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
   } control;
   struct iovec iov = {.iov_base = buf, .iov_len = size};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+  struct msghdr m = {
+      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
   uint64_t deadline = transport_now_ms() + (uint64_t)timeout_ms;
   if (fds)
     fds[0] = fds[1] = -1;

@@ -225,7 +225,8 @@ static bool is_tcp(int fd) {
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM)
     return false;
   len = sizeof protocol;
-  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+  return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 &&
+         (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
 void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {

@@ -19,16 +19,16 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define ARENA_PAGE 4096u
-#define ARENA_RBUF (20u * 1024u) /* >= 5 + 2^14 + 256, one whole record, or its plaintext */
-#define ARENA_WBUF (72u * 1024u) /* sealed bytes that the kernel has not taken yet: up to 4 records */
-#define ARENA_STRIDE (ARENA_PAGE + ARENA_RBUF + ARENA_WBUF) /* 96 KiB */
-#define ARENA_SLOTS 65536u
+#define ARENA_PAGE        4096u
+#define ARENA_RBUF        (20u * 1024u) /* >= 5 + 2^14 + 256, one whole record, or its plaintext */
+#define ARENA_WBUF        (72u * 1024u) /* sealed bytes that the kernel has not taken yet: up to 4 records */
+#define ARENA_STRIDE      (ARENA_PAGE + ARENA_RBUF + ARENA_WBUF) /* 96 KiB */
+#define ARENA_SLOTS       65536u
 #define ARENA_CHUNK_SLOTS 64u /* 6 MiB a mapping */
-#define ARENA_SLOT_MAGIC 0x746f6c73u
+#define ARENA_SLOT_MAGIC  0x746f6c73u
 
-#define ARENA_SECRET_MAX 48 /* SHA-384 */
-#define ARENA_ID_MAX 2048   /* a SPIFFE ID */
+#define ARENA_SECRET_MAX 48   /* SHA-384 */
+#define ARENA_ID_MAX     2048 /* a SPIFFE ID */
 
 enum arena_role { ARENA_CLIENT = 0, ARENA_SERVER = 1 };
 
@@ -83,8 +83,8 @@ struct arena_slot {
   struct arena_side rx, tx;
 
   /* read side, under rlock */
-  uint32_t r_have;    /* bytes of an incomplete record at the start of the read buffer */
-  uint32_t r_off;     /* plaintext that waits: read buffer [r_off, r_off + r_len) */
+  uint32_t r_have; /* bytes of an incomplete record at the start of the read buffer */
+  uint32_t r_off;  /* plaintext that waits: read buffer [r_off, r_off + r_len) */
   uint32_t r_len;
   uint8_t r_last;     /* one byte of the record that waits as plaintext is still in the kernel */
   uint8_t r_eof;      /* close_notify seen */
@@ -101,15 +101,15 @@ struct arena_slot {
   /* write side, under wlock */
   uint32_t w_off; /* sealed, unsent: write buffer [w_off, w_off + w_len) */
   uint32_t w_len;
-  uint8_t w_shut;  /* close_notify sealed; nothing may follow */
+  uint8_t w_shut; /* close_notify sealed; nothing may follow */
   uint8_t w_dirty;
   uint8_t w_tight; /* the kernel took less than SO_MEMINFO promised: ask poll() as well */
   uint8_t w_pad;
   int32_t w_error;
   _Atomic uint32_t w_key_update; /* the reader saw update_requested: the writer answers before its next record */
   _Atomic uint32_t revoked;      /* set by the daemon: errno for every further call, 0 if none */
-  uint32_t w_busy; /* as r_busy */
-  uint32_t w_room; /* bytes that the send buffer is known to have room for, less what was sent since */
+  uint32_t w_busy;               /* as r_busy */
+  uint32_t w_room;               /* bytes that the send buffer is known to have room for, less what was sent since */
   uint32_t w_spare[6];
   char local_id[ARENA_ID_MAX - 1024]; /* truncated where longer; informative */
 };

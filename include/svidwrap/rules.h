@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 #define RULES_MAGIC 0x454c5552u
-#define RULES_MAX 4096u
+#define RULES_MAX   4096u
 
 enum rules_kind { RULES_LISTEN = 1, RULES_CONNECT = 2 };
 enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_ENFORCE = 3 };
@@ -23,8 +23,8 @@ enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_E
 /* One port range of one rule. Addresses are IPv6 in network byte order, IPv4 as ::ffff:a.b.c.d
  * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. */
 struct rules_entry {
-  uint8_t kind; /* enum rules_kind */
-  uint8_t mode; /* enum rules_mode */
+  uint8_t kind;   /* enum rules_kind */
+  uint8_t mode;   /* enum rules_mode */
   uint8_t prefix; /* 0..128 */
   uint8_t pad;
   uint16_t port_lo, port_hi; /* host byte order, inclusive */

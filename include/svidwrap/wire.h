@@ -20,12 +20,12 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define WIRE_MAGIC 0x31575653u /* "SVW1" in memory on a little-endian machine */
-#define WIRE_VERSION 1
-#define WIRE_MAX 65536    /* no message is longer than this */
-#define WIRE_FDS_MAX 2    /* and none carries more descriptors */
-#define WIRE_TEXT_MAX 512 /* NUL-terminated, UTF-8, for a log line */
-#define WIRE_NAME_LEN 42  /* "svidwrap/" + 32 hex digits + NUL, without the leading NUL of the address */
+#define WIRE_MAGIC    0x31575653u /* "SVW1" in memory on a little-endian machine */
+#define WIRE_VERSION  1
+#define WIRE_MAX      65536 /* no message is longer than this */
+#define WIRE_FDS_MAX  2     /* and none carries more descriptors */
+#define WIRE_TEXT_MAX 512   /* NUL-terminated, UTF-8, for a log line */
+#define WIRE_NAME_LEN 42    /* "svidwrap/" + 32 hex digits + NUL, without the leading NUL of the address */
 #define WIRE_PATH_MAX 4096
 #define WIRE_VARS_MAX 32768
 
@@ -63,8 +63,8 @@ enum wire_type {
   WIRE_ARENA = 8,    /* struct wire_arena: Answer: wire_reply, fds: [arena memfd]. */
   WIRE_STATUS = 9,   /* struct wire_hdr alone, from the CLI. Answer: wire_reply with JSON behind it, fds none. */
 
-  WIRE_ALERT = 10,   /* struct wire_alert: an alert ended a connection after the handshake; for the audit log.
-                        Answer: wire_reply. */
+  WIRE_ALERT = 10, /* struct wire_alert: an alert ended a connection after the handshake; for the audit log.
+                      Answer: wire_reply. */
 
   /* daemon -> shim */
   WIRE_WELCOME = 64,   /* struct wire_welcome; fds: [arena memfd, rules memfd] */
@@ -78,8 +78,8 @@ enum wire_type {
 struct wire_hdr {
   uint32_t magic;
   uint16_t version;
-  uint16_t type;   /* enum wire_type */
-  uint32_t length; /* of the whole message, this header included; must equal what was received */
+  uint16_t type;     /* enum wire_type */
+  uint32_t length;   /* of the whole message, this header included; must equal what was received */
   uint32_t reserved; /* 0 */
 };
 
@@ -109,7 +109,7 @@ enum wire_status {
  * of the program. */
 struct wire_hello {
   struct wire_hdr hdr;
-  uint32_t pid;  /* informative; SO_PEERCRED decides */
+  uint32_t pid;   /* informative; SO_PEERCRED decides */
   uint32_t flags; /* WIRE_HELLO_* */
   uint32_t path_len;
   uint32_t vars_len;
@@ -144,8 +144,8 @@ struct wire_identity {
 
 struct wire_reply {
   struct wire_hdr hdr;
-  int32_t status; /* enum wire_status */
-  int32_t err;    /* errno for the program, 0 if status is WIRE_OK */
+  int32_t status;    /* enum wire_status */
+  int32_t err;       /* errno for the program, 0 if status is WIRE_OK */
   uint64_t arena_id; /* of the listener or arena asked for */
   char text[WIRE_TEXT_MAX];
 };
@@ -156,17 +156,17 @@ struct wire_listen {
   char name[WIRE_NAME_LEN]; /* of the stand-in, without the leading NUL, NUL-terminated */
   uint16_t pad;
   int32_t backlog;
-  uint32_t rule;                /* rules_entry.rule */
-  uint32_t local_len;           /* of local */
+  uint32_t rule;                 /* rules_entry.rule */
+  uint32_t local_len;            /* of local */
   struct sockaddr_storage local; /* for WIRE_SYNC */
 };
 
 struct wire_connect {
   struct wire_hdr hdr;
   struct wire_token token;
-  uint32_t rule;      /* rules_entry.rule */
-  uint32_t flags;     /* WIRE_CONNECT_* */
-  uint32_t wait_ms;   /* 0: the daemon's handshake_timeout */
+  uint32_t rule;    /* rules_entry.rule */
+  uint32_t flags;   /* WIRE_CONNECT_* */
+  uint32_t wait_ms; /* 0: the daemon's handshake_timeout */
   uint32_t dest_len;
   struct sockaddr_storage dest; /* as the program gave it */
 };
@@ -192,10 +192,10 @@ struct wire_arena {
 struct wire_alert {
   struct wire_hdr hdr;
   struct wire_token token;
-  uint32_t rule;     /* arena_slot.rule */
-  uint8_t inbound;   /* 1: accepted, 0: dialed */
-  uint8_t received;  /* 1: the peer sent it, 0: we did, for what the peer had sent */
-  uint8_t alert;     /* RFC 8446 section 6 */
+  uint32_t rule;    /* arena_slot.rule */
+  uint8_t inbound;  /* 1: accepted, 0: dialed */
+  uint8_t received; /* 1: the peer sent it, 0: we did, for what the peer had sent */
+  uint8_t alert;    /* RFC 8446 section 6 */
   uint8_t pad;
   uint32_t local_len, remote_len, peer_id_len;
   uint32_t pad2;
@@ -227,7 +227,7 @@ struct wire_handover {
 };
 
 /* Guard against io_uring, decided by the configuration (io_uring: deny | allow-unsafe). */
-#define WIRE_GUARD_DENY 0u
+#define WIRE_GUARD_DENY         0u
 #define WIRE_GUARD_ALLOW_UNSAFE 1u
 
 #endif

@@ -27,7 +27,8 @@ static void after_close(struct sock *s) {
 }
 
 static bool unknown(int fd) {
-  return (unsigned)fd >= FDTAB_MAX || (fdtab_plain(fd) && atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) == 0);
+  return (unsigned)fd >= FDTAB_MAX ||
+         (fdtab_plain(fd) && atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) == 0);
 }
 
 int close_fd(int fd) {

@@ -64,16 +64,22 @@ HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
     return libc_real()->getpeername(fd, sa, len);
   int rc;
   switch (settled(s, fd)) {
-  case SOCK_LISTENER: rc = libc_real()->getpeername(s->listener->real, sa, len); break;
+  case SOCK_LISTENER:
+    rc = libc_real()->getpeername(s->listener->real, sa, len);
+    break;
   case SOCK_PENDING:
-  case SOCK_FAILED: rc = pending_getpeername(s, fd, sa, len); break;
+  case SOCK_FAILED:
+    rc = pending_getpeername(s, fd, sa, len);
+    break;
   case SOCK_CONN:
     /* An accepted socket's peer comes from the hand-over: after a reset TCP cannot tell. */
     rc = s->conn.slot->role == ARENA_SERVER && s->conn.slot->peer_len > 0
              ? copy_address(&s->conn.slot->peer, s->conn.slot->peer_len, sa, len)
              : libc_real()->getpeername(fd, sa, len);
     break;
-  default: rc = libc_real()->getpeername(fd, sa, len); break;
+  default:
+    rc = libc_real()->getpeername(fd, sa, len);
+    break;
   }
   sock_put(s);
   return rc;
@@ -84,7 +90,8 @@ HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t
   if (!s) {
     int rc = libc_real()->getsockopt(fd, level, name, value, len);
     /* SO_DOMAIN of a stand-in that this image inherited must not say AF_UNIX. */
-    if (rc == 0 && level == SOL_SOCKET && (name == SO_DOMAIN || name == SO_PROTOCOL) && *len >= (socklen_t)sizeof(int)) {
+    if (rc == 0 && level == SOL_SOCKET && (name == SO_DOMAIN || name == SO_PROTOCOL) &&
+        *len >= (socklen_t)sizeof(int)) {
       int v;
       memcpy(&v, value, sizeof v);
       if ((v == AF_UNIX || v == 0) && listener_touch(fd) == 1)
@@ -163,11 +170,19 @@ HOOK int shutdown(int fd, int how) {
     return libc_real()->shutdown(fd, how);
   int rc;
   switch (settled(s, fd)) {
-  case SOCK_LISTENER: rc = listener_shutdown(s, fd, how); break;
+  case SOCK_LISTENER:
+    rc = listener_shutdown(s, fd, how);
+    break;
   case SOCK_PENDING:
-  case SOCK_FAILED: rc = pending_shutdown(s, fd, how); break;
-  case SOCK_CONN: rc = conn_shutdown(&s->conn, fd, how); break;
-  default: rc = libc_real()->shutdown(fd, how); break;
+  case SOCK_FAILED:
+    rc = pending_shutdown(s, fd, how);
+    break;
+  case SOCK_CONN:
+    rc = conn_shutdown(&s->conn, fd, how);
+    break;
+  default:
+    rc = libc_real()->shutdown(fd, how);
+    break;
   }
   sock_put(s);
   return rc;

@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #define NR_IO_URING_SETUP 425
-#define P(type, i) ((type)a[i])
-#define I(i) ((int)a[i])
-#define U(i) ((unsigned)a[i])
-#define Z(i) ((size_t)a[i])
+#define P(type, i)        ((type)a[i])
+#define I(i)              ((int)a[i])
+#define U(i)              ((unsigned)a[i])
+#define Z(i)              ((size_t)a[i])
 
+/* Tables, a line a number. */
+/* clang-format off */
 static bool dispatch_io(long nr, const long a[6], long *rc) {
   switch (nr) {
   case SYS_read: *rc = read(I(0), P(void *, 1), Z(2)); return true;
@@ -81,6 +83,7 @@ static bool dispatch_number(long nr, const long a[6], long *rc) {
   default: return false;
   }
 }
+/* clang-format on */
 
 HOOK long syscall(long nr, ...) {
   long a[6], rc;

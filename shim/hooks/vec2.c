@@ -28,13 +28,15 @@ static ssize_t managed(int fd, const struct iovec *iov, int count, off64_t offse
 }
 
 HOOK ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags) {
-  return fdtab_plain(fd) ? real("preadv2")(fd, iov, count, offset, flags) : managed(fd, iov, count, offset, flags, false);
+  return fdtab_plain(fd) ? real("preadv2")(fd, iov, count, offset, flags)
+                         : managed(fd, iov, count, offset, flags, false);
 }
 HOOK ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags) {
   return preadv2(fd, iov, count, offset, flags);
 }
 HOOK ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags) {
-  return fdtab_plain(fd) ? real("pwritev2")(fd, iov, count, offset, flags) : managed(fd, iov, count, offset, flags, true);
+  return fdtab_plain(fd) ? real("pwritev2")(fd, iov, count, offset, flags)
+                         : managed(fd, iov, count, offset, flags, true);
 }
 HOOK ssize_t pwritev64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags) {
   return pwritev2(fd, iov, count, offset, flags);

@@ -11,11 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_HEADER 5u
+#define RECORD_HEADER    5u
 #define RECORD_PLAIN_MAX 16384u
-#define RECORD_TAG 16u
-#define RECORD_OVERHEAD 22u /* header 5, inner content type 1, tag 16 */
-#define RECORD_WIRE_MAX (RECORD_HEADER + RECORD_PLAIN_MAX + 256u)
+#define RECORD_TAG       16u
+#define RECORD_OVERHEAD  22u /* header 5, inner content type 1, tag 16 */
+#define RECORD_WIRE_MAX  (RECORD_HEADER + RECORD_PLAIN_MAX + 256u)
 
 enum record_type { RECORD_CHANGE_CIPHER_SPEC = 20, RECORD_ALERT = 21, RECORD_HANDSHAKE = 22, RECORD_DATA = 23 };
 
