@@ -27,6 +27,7 @@ struct outbound {
   struct wire_connect request;
   struct session_wait wait;
   bool waited;
+  bool withdrawn;    /* the identity was taken away meanwhile: it does not succeed any more, even if it has by now */
   struct dial *dial; /* under way */
 };
 
@@ -83,6 +84,30 @@ static void refuse_for_want(struct outbound *o, const char *text) {
   outbound_free(o);
 }
 
+/* The rule comes from the address, and the address from the kernel: what the program said it connects to, and where
+ * its socket is connected, must be the same rule's. A socket that is not connected (yet, or any more) is at nobody's.
+ */
+static bool covered(const struct session *s, const struct sockaddr *sa, socklen_t len, uint32_t rule) {
+  struct rules_entry e;
+  return config_match(s->config, RULES_CONNECT, sa, len, &e) == 1 && e.rule == rule && e.mode == RULES_ENFORCE;
+}
+
+static bool astray(const struct session *s, int fd, uint32_t rule) {
+  struct sockaddr_storage peer;
+  socklen_t len = sizeof peer;
+  return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && !covered(s, (struct sockaddr *)&peer, len, rule);
+}
+
+static void refuse_astray(struct outbound *o, struct handshake_result *result) {
+  result->outcome = HANDSHAKE_DENIED;
+  snprintf(result->reason, sizeof result->reason,
+           "the socket is connected to another address than the program named, which the rule does not cover");
+  o->session->dial_failed++;
+  report(o, result);
+  let_go(o);
+  answer(o->ctl, WIRE_REFUSED, EACCES, "%s", result->reason);
+}
+
 static void succeed(struct outbound *o, struct handshake_result *result) {
   const struct policy_rule *rule = policy_rule_at(o->session->config->policy, o->request.rule);
   struct slots_fill fill = {.role = ARENA_CLIENT,
@@ -119,12 +144,23 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
 static void dialed(void *arg, int err, struct handshake_result *result) {
   struct outbound *o = arg;
   o->dial = NULL;
-  if (!o->ctl) {
+  bool withdrawn =
+      o->withdrawn && (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) && o->ctl;
+  if (withdrawn) {
+    result->outcome = HANDSHAKE_CANCELLED;
+    snprintf(result->reason, sizeof result->reason, "the agent took our identity away during the handshake");
+    o->session->dial_failed++;
+    report(o, result);
+    let_go(o);
+    answer(o->ctl, WIRE_NO_IDENTITY, ECONNREFUSED, "%s", result->reason);
+  } else if (!o->ctl) {
     if (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) {
       result->outcome = HANDSHAKE_CANCELLED;
       snprintf(result->reason, sizeof result->reason, "the program gave the connection up");
     }
     report(o, result);
+  } else if (err == 0 && astray(o->session, o->fd, o->request.rule)) {
+    refuse_astray(o, result);
   } else if (err == 0) {
     succeed(o, result);
   } else if (result->outcome == HANDSHAKE_TCP_FAILED) {
@@ -219,6 +255,15 @@ void outbound_session_ended(struct session *s) {
   }
 }
 
+void outbound_identity_denied(struct session *s) {
+  struct outbound *o;
+  LIST_FOREACH(o, &s->outbounds, link)
+  if (o->dial) {
+    o->withdrawn = true;
+    dial_cancel(o->dial); /* comes back through dialed(), from the loop */
+  }
+}
+
 static bool is_tcp(int fd) {
   int type = 0, protocol = 0;
   socklen_t len = sizeof type;
@@ -237,9 +282,8 @@ void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
     answer(c, WIRE_UNKNOWN_SESSION, ECONNABORTED, "no such session");
     return;
   }
-  struct rules_entry e;
-  if (!is_tcp(fds[0]) || config_match(s->config, RULES_CONNECT, (struct sockaddr *)&m.dest, m.dest_len, &e) != 1 ||
-      e.rule != m.rule || e.mode != RULES_ENFORCE) {
+  /* One whose connect() is under way is looked at again when it is through. */
+  if (!is_tcp(fds[0]) || !covered(s, (struct sockaddr *)&m.dest, m.dest_len, m.rule) || astray(s, fds[0], m.rule)) {
     answer(c, WIRE_BAD_REQUEST, EACCES, "not a TCP socket to a destination that connect rule %u covers", m.rule);
     return;
   }

@@ -11,5 +11,7 @@
 void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]);
 /* Ends what the session has under way. */
 void outbound_session_ended(struct session *s);
+/* The agent took the session's identity away: no handshake under way may succeed with it. */
+void outbound_identity_denied(struct session *s);
 
 #endif

@@ -29,7 +29,8 @@ struct inbound {
   struct flight *flight;
   int64_t begun_ms;
   struct serve_conn *conn;
-  bool old; /* no longer counted as young */
+  bool old;     /* no longer counted as young */
+  bool dropped; /* its identity was withdrawn: it does not succeed any more, even if it has by now */
 };
 
 struct serve {
@@ -132,7 +133,11 @@ static void landed(void *arg, struct handshake_result *result) {
   struct inbound *i = arg;
   struct serve *s = i->serve;
   struct serve_conn *c = i->conn;
-  bool evicted = i->old && result->outcome == HANDSHAKE_CANCELLED;
+  bool evicted = i->old && !i->dropped && result->outcome == HANDSHAKE_CANCELLED;
+  if (i->dropped && result->outcome == HANDSHAKE_OK)
+    result->outcome = HANDSHAKE_CANCELLED;
+  if (i->dropped && result->outcome == HANDSHAKE_CANCELLED)
+    snprintf(result->reason, sizeof result->reason, "the agent took our identity away during the handshake");
   inbound_drop(i);
   c->result = *result;
   if (s->fd < 0) {
@@ -277,8 +282,10 @@ struct serve *serve_new(struct serve_shared *shared, int fd, int backlog, const 
 
 void serve_drop_handshakes(struct serve *s) {
   struct inbound *i;
-  TAILQ_FOREACH(i, &s->list, link)
-  flight_cancel(i->flight);
+  TAILQ_FOREACH(i, &s->list, link) {
+    i->dropped = true;
+    flight_cancel(i->flight);
+  }
 }
 
 void serve_close(struct serve *s) {

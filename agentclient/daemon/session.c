@@ -237,6 +237,8 @@ static void session_changed(struct session *s) {
     complain(s, connected);
   /* First the listeners: a denied identity is not used once more. */
   listeners_identity_changed(s, state == SOURCE_DENIED);
+  if (state == SOURCE_DENIED)
+    outbound_identity_denied(s);
   if (state != SOURCE_WAITING) {
     /* Each is called once, also when what it does makes new ones. */
     struct session_waits due = TAILQ_HEAD_INITIALIZER(due);

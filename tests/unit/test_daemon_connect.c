@@ -30,11 +30,13 @@ static void *server_run(void *arg) {
   return NULL;
 }
 
-static void server_begin(struct server *s, const struct pki_svid *svid) {
+static void server_begin_at(struct server *s, const struct pki_svid *svid, uint16_t from) {
   s->svid = svid;
-  s->listener = tcp_listen(&s->port, connect_port);
+  s->listener = tcp_listen(&s->port, from);
   pthread_create(&s->thread, NULL, server_run, s);
 }
+
+static void server_begin(struct server *s, const struct pki_svid *svid) { server_begin_at(s, svid, connect_port); }
 
 static void server_end(struct server *s) {
   pthread_join(s->thread, NULL);
@@ -227,6 +229,70 @@ static void a_destination_that_the_rule_does_not_cover_is_refused(void **state) 
   end_program(&p);
 }
 
+/* What the program says is compared with where the kernel says its socket is connected. */
+static void a_socket_that_is_connected_elsewhere_is_refused(void **state) {
+  (void)state;
+  struct program p;
+  uint16_t port;
+  int listener = tcp_listen(&port, (uint16_t)(connect_port + 100)); /* no rule covers it */
+  begin_program(&p);
+  int tcp = tcp_connect(port), sock = request_connect(&p, tcp, connect_port, CONNECT_RULE);
+  assert_int_equal(connected(sock).status, WIRE_BAD_REQUEST);
+  close(sock);
+  close(tcp);
+  close(listener);
+  end_program(&p);
+}
+
+/* The same when it is connected only after the daemon has got it. */
+static void a_socket_that_goes_elsewhere_meanwhile_is_refused(void **state) {
+  (void)state;
+  struct program p;
+  struct server s;
+  agent_mode = AGENT_SILENT; /* so that the daemon waits, and the test has time */
+  say_hello(&p);
+  give_agent(&p, 0);
+  server_begin_at(&s, web, (uint16_t)(connect_port + 100));
+  struct sockaddr_in in = {
+      .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(s.port)};
+  int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int sock = request_connect(&p, tcp, connect_port, CONNECT_RULE);
+  assert_false(readable(sock, 100));
+  assert_int_equal(connect(tcp, (struct sockaddr *)&in, sizeof in), 0);
+  agent_tells(WORKLOAD_UPDATE);
+  struct wire_connected r = connected(sock);
+  assert_int_equal(r.status, WIRE_REFUSED);
+  assert_int_equal(r.err, EACCES);
+  server_end(&s);
+  assert_non_null(audit_find("another address than the program named"));
+  assert_int_equal(audit_lines(), 1);
+  close(sock);
+  close(tcp);
+  end_program(&p);
+}
+
+static void an_identity_that_is_taken_away_ends_the_handshakes_under_way(void **state) {
+  (void)state;
+  struct program p;
+  uint16_t port;
+  int listener = tcp_listen(&port, connect_port);
+  begin_program(&p);
+  int tcp = tcp_connect(port), sock = request_connect(&p, tcp, port, CONNECT_RULE);
+  int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  assert_true(readable(peer, 10000)); /* the handshake is under way */
+  agent_tells(WORKLOAD_DENIED);
+  struct wire_connected r = connected(sock);
+  assert_int_equal(r.status, WIRE_NO_IDENTITY);
+  assert_int_equal(r.err, ECONNREFUSED);
+  assert_non_null(audit_find("took our identity away"));
+  assert_int_equal(audit_lines(), 1);
+  close(sock);
+  close(tcp);
+  close(peer);
+  close(listener);
+  end_program(&p);
+}
+
 static void without_an_agent_connection_one_is_asked_for(void **state) {
   (void)state;
   struct program p;
@@ -348,6 +414,9 @@ int main(void) {
       T(a_silent_server_is_ETIMEDOUT),
       T(a_tcp_failure_is_left_for_the_kernel_to_tell),
       T(a_destination_that_the_rule_does_not_cover_is_refused),
+      T(a_socket_that_is_connected_elsewhere_is_refused),
+      T(a_socket_that_goes_elsewhere_meanwhile_is_refused),
+      T(an_identity_that_is_taken_away_ends_the_handshakes_under_way),
       T(without_an_agent_connection_one_is_asked_for),
       T(a_connect_waits_for_an_identity_that_is_on_its_way),
       T(a_denied_identity_ends_the_wait),
