@@ -12,7 +12,7 @@ VERSION := 0.1.0
 SAN     ?=
 V       ?= 0
 Q       := $(if $(filter 1,$(V)),,@)
-ARCHIVES ?= $(shell $(CC) -print-file-name=libcrypto.a | xargs dirname)
+ARCHIVES ?= $(patsubst %/,%,$(dir $(shell $(CC) -print-file-name=libcrypto.a 2>/dev/null)))
 
 WARN   := -Wall -Wextra -Wconversion -Wshadow -Werror
 HARDEN := -fstack-protector-strong -fcf-protection
