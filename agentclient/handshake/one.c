@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
@@ -81,8 +82,11 @@ static const char *secrets_out(struct handshake *h, struct handshake_result *res
   return NULL;
 }
 
-/* Each of these cannot happen, and each would be a connection that is not what it seems. */
+/* The first happens when a peer takes its time; the others cannot happen. Each would be a connection that is not what
+ * it seems. */
 static const char *unsound(const struct handshake *h) {
+  if (h->request.svid->not_after <= time(NULL))
+    return "our SVID expired during the handshake";
   if (h->verdict != VERDICT_ALLOWED && h->verdict != VERDICT_WOULD_DENY)
     return "the peer was not judged";
   if (SSL_version(h->ssl) != TLS1_3_VERSION)

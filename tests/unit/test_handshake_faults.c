@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -358,6 +359,31 @@ static void a_dial_goes_on_to_the_handshake(void **state) {
   close(l);
 }
 
+/* The SVID was good when the handshake began. The peer, which does not look at it, takes its time. */
+static void our_svid_must_not_expire_on_the_way(void **state) {
+  struct pki_svid *brief =
+      pki_issue(w.ca, &(struct pki_leaf){.id = "spiffe://example.org/server", .valid = {.from = -60, .until = 2}});
+  struct identity *id = pki_identity(brief, (struct pki_ca *[]){w.ca, NULL});
+  struct hs_ours o;
+  int fd[2];
+  (void)state;
+  hs_tcp(fd);
+  struct handshake_request request = hs_request(&w, fd[0], ARENA_SERVER, RULE_IN);
+  request.identity = id;
+  request.svid = identity_svid_at(id, 0);
+  hs_begin(&w, &o, &request);
+  while (time(NULL) < request.svid->not_after)
+    usleep(50000);
+  struct hs_peer p = {.fd = fd[1], .ctx = pki_peer_context(w.client, NULL, false)};
+  hs_peer_start(&p);
+  hs_wait(&o);
+  outcome_is(&o, HANDSHAKE_INTERNAL, "our SVID expired");
+  hs_peer_join(&p);
+  hs_done(&o);
+  identity_unref(id);
+  pki_svid_free(brief);
+}
+
 /* ---- many at once
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -439,6 +465,7 @@ int main(void) {
       cmocka_unit_test(a_refused_dial_leaves_so_error_alone),
       cmocka_unit_test(a_dial_that_never_connects_times_out),
       cmocka_unit_test(a_dial_goes_on_to_the_handshake),
+      cmocka_unit_test(our_svid_must_not_expire_on_the_way),
       cmocka_unit_test(both_ends_may_be_ours),
       cmocka_unit_test(ours_refused_by_ours),
       cmocka_unit_test(outcomes_have_names_and_errnos),
