@@ -5,6 +5,7 @@
  * peer that does not answer (SYN_SENT) is a daemon that does not answer yet.
  */
 #include "pending_fakes.h"
+#include "support_sanitizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -303,9 +304,7 @@ static void handlers_may_jump_out_or_close(void **state) {
   const struct fake_api *api = &fake_wrapped;
   struct itimerval t = {.it_value = {.tv_usec = 30000}};
   struct sigaction a = {.sa_handler = jump};
-#ifdef __SANITIZE_THREAD__
-  skip(); /* that sanitizer runs handlers later, out of the wait */
-#endif
+  SKIP_UNDER(UNDER_TSAN, "ThreadSanitizer runs signal handlers later, out of the wait");
   static int hidden;
   static int i; /* static: not lost to siglongjmp() */
   for (i = 0; i < 5; i++) {

@@ -4,6 +4,7 @@
  * memory? The test keeps them masked, and looks for them in every writable mapping.
  */
 #include "support_handshake.h"
+#include "support_sanitizer.h"
 
 #include <openssl/core_names.h>
 #include <setjmp.h>
@@ -14,6 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+/* Sanitizers keep memory of their own, terabytes of it, and quarantine what is freed. */
+#define UNSEARCHABLE SKIP_UNDER(UNDER_ASAN || UNDER_TSAN, "memory cannot be searched under a sanitizer")
 
 #define MASK   0x5a
 #define NEEDLE 16
@@ -68,6 +72,7 @@ static int sightings(const struct masked *m) {
 }
 
 static void the_search_finds_what_is_there(void **state) {
+  UNSEARCHABLE;
   uint8_t *secret = malloc(NEEDLE);
   (void)state;
   for (int i = 0; i < NEEDLE; i++)
@@ -81,6 +86,7 @@ static void the_search_finds_what_is_there(void **state) {
 
 /* Both ends are ours, so that no peer of the test keeps a copy. */
 static void traffic_secrets_are_gone_after_the_callback(void **state) {
+  UNSEARCHABLE;
   struct hs_world w;
   (void)state;
   hs_world_open(&w);
@@ -112,6 +118,7 @@ static void traffic_secrets_are_gone_after_the_callback(void **state) {
 
 /* A private key as it stands in DER (big-endian) and in a number (little-endian). */
 static void private_keys_are_gone_with_the_last_reference(void **state) {
+  UNSEARCHABLE;
   struct pki_ca *ca = pki_ca_new("example.org");
   struct pki_svid *svid = pki_issue(ca, &(struct pki_leaf){0});
   struct identity *id = pki_identity(svid, (struct pki_ca *[]){ca, NULL});
@@ -136,22 +143,11 @@ static void private_keys_are_gone_with_the_last_reference(void **state) {
   pki_ca_free(ca);
 }
 
-/* Sanitizers keep memory of their own, terabytes of it, and quarantine what is freed. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SEARCHABLE 0
-#else
-#define SEARCHABLE 1
-#endif
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_search_finds_what_is_there),
       cmocka_unit_test(traffic_secrets_are_gone_after_the_callback),
       cmocka_unit_test(private_keys_are_gone_with_the_last_reference),
   };
-  if (!SEARCHABLE) {
-    puts("skipped: memory cannot be searched under a sanitizer");
-    return 0;
-  }
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * gone. The whole of the process's memory is searched, gRPC's buffers with it; the agent is another process.
  */
 #include "support_devagent.h"
+#include "support_sanitizer.h"
 #include "support_workload.h"
 
 #include <openssl/bn.h>
@@ -21,14 +22,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
 
 #define SCALAR 32
 #define SVIDS  24
@@ -113,9 +106,7 @@ static size_t copies(const struct wanted *w, size_t count) {
 /* Many SVIDs, so that what is freed is too large to be overwritten by chance. */
 static void no_key_outlives_its_identity(void **state) {
   (void)state;
-#ifdef SANITIZED
-  skip(); /* its shadow memory has no end, and freed memory is kept aside */
-#endif
+  SKIP_UNDER(UNDER_ASAN || UNDER_TSAN, "a sanitizer's shadow memory has no end, and what is freed is kept aside");
   static char text[8192];
   static struct wanted keys[SVIDS];
   struct agent_process a;
