@@ -63,7 +63,8 @@ static int text_read(const struct config_source *src, struct text *t, struct sta
 
 static bool key_of(const struct config_source *src, const struct text *t, bool trusted, unsigned char key[32]) {
   const uint64_t lens[4] = {strlen(src->path), t->len, src->vars_len,
-                            (uint64_t)trusted | (uint64_t)src->stderr_log << 1};
+                            (uint64_t)trusted | (uint64_t)src->stderr_log << 1 |
+                                (uint64_t)(src->uid != geteuid()) << 2};
   EVP_MD_CTX *md = EVP_MD_CTX_new();
   bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(md, lens, sizeof lens) == 1 &&
             EVP_DigestUpdate(md, src->path, lens[0]) == 1 && EVP_DigestUpdate(md, t->data, t->len) == 1 &&
@@ -77,14 +78,18 @@ static const char *lookup(void *arg, const char *name) {
   return wire_vars_find(src->vars, src->vars_len, name);
 }
 
-/* Where lines go. An untrusted configuration gets the daemon's own log: it may not have us open files. */
+/* Where lines go. An untrusted configuration gets the daemon's own log: it may not have us open files. Nor may
+ * another user's program, by the variables that a file of ours mentions. */
 static struct log *open_log(const struct config *c, const struct config_source *src, const char *to, char *why,
                             size_t why_len) {
   const struct policy_settings *set = policy_settings(c->policy);
   if (!to)
     to = "auto";
-  if (!c->trusted && strcmp(to, "auto") != 0 && strcmp(to, "stderr") != 0 && strcmp(to, "syslog") != 0) {
-    log_warning(NULL, "%s: log target %s ignored: the file does not belong to this daemon's user", src->path, to);
+  bool ours = c->trusted && (src->uid == geteuid() || !set->target_varies);
+  if (!ours && strcmp(to, "auto") != 0 && strcmp(to, "stderr") != 0 && strcmp(to, "syslog") != 0) {
+    log_warning(NULL,
+                "%s: log target %s ignored: the file, or a variable in the target, is not of this daemon's user",
+                src->path, to);
     to = "auto";
   }
   return log_open(to, set->log_format, set->log_level, src->stderr_log, why, why_len);
@@ -111,7 +116,7 @@ static int compile(struct config *c, const char *path, char *why, size_t why_len
   return 0;
 }
 
-static int check_settings(struct config *c, const char *path, char *why, size_t why_len) {
+static int check_settings(struct config *c, const char *path, bool foreign, char *why, size_t why_len) {
   const struct policy_settings *set = policy_settings(c->policy);
   const char *missing = policy_unavailable(c->policy);
   if (missing) {
@@ -130,8 +135,11 @@ static int check_settings(struct config *c, const char *path, char *why, size_t 
     snprintf(why, why_len, "%s: workload_api.socket: %s", path, cause);
     return -1;
   }
-  if (set->scope == POLICY_SCOPE_DAEMON && !c->trusted) {
-    snprintf(why, why_len, "%s: identity.scope: daemon needs a file that only the daemon's user can write", path);
+  if (set->scope == POLICY_SCOPE_DAEMON && (!c->trusted || (foreign && set->agent_varies))) {
+    snprintf(why, why_len,
+             "%s: identity.scope: daemon needs a file that only the daemon's user can write, and there a scope and a "
+             "workload_api.socket without variables",
+             path);
     return -1;
   }
   return 0;
@@ -148,7 +156,9 @@ static struct config *config_new(const struct config_source *src, const struct t
   c->rules_fd = -1;
   c->trusted = trusted;
   c->policy = policy_parse(src->path, t->data, t->len, lookup, (void *)(uintptr_t)src, why, why_len);
-  if (c->policy && check_settings(c, src->path, why, why_len) == 0 && compile(c, src->path, why, why_len) == 0) {
+  bool foreign = src->uid != geteuid(); /* the variables are another user's */
+  if (c->policy && check_settings(c, src->path, foreign, why, why_len) == 0 &&
+      compile(c, src->path, why, why_len) == 0) {
     const struct policy_settings *set = policy_settings(c->policy);
     char cause[256];
     c->log = open_log(c, src, set->log_to, cause, sizeof cause);

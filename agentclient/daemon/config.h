@@ -20,7 +20,7 @@
 struct config {
   unsigned refs;
   LIST_ENTRY(config) link;
-  unsigned char key[32]; /* of path, text, vars, and whether it is trusted */
+  unsigned char key[32]; /* of path, text, vars, whether it is trusted, and whether the vars are */
   struct policy *policy;
   struct log *log, *audit;
   int rules_fd;

@@ -51,6 +51,12 @@ static int read_identity(struct reader *r, const struct ynode *n, const struct r
   return 0;
 }
 
+static int read_scope(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
+  if (n->kind == YNODE_SCALAR && strstr(n->text, "${"))
+    r->policy->settings.agent_varies = true;
+  return reader_pick(r, n, key, target);
+}
+
 /* Rules are read last: their place in the file does not matter. */
 static int keep_node(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
   (void)r;
@@ -66,7 +72,7 @@ static const struct reader_key workload_keys[] = {
 static const struct reader_key identity_keys[] = {
     {"spiffe_id", reader_spiffe_id, offsetof(struct raw, spiffe_id), NULL},
     {"hint", reader_string, offsetof(struct raw, hint), NULL},
-    {"scope", reader_pick, offsetof(struct raw, scope), scopes},
+    {"scope", read_scope, offsetof(struct raw, scope), scopes},
     END};
 static const struct reader_key log_keys[] = {{"to", reader_target, offsetof(struct raw, log_to), NULL},
                                              {"format", reader_pick, offsetof(struct raw, log_format), formats},
@@ -98,6 +104,7 @@ static int settle(struct reader *r, const struct raw *raw) {
     s->workload_socket = pool_strndup(&r->policy->pool, env, strnlen(env, YAML_SIZE_MAX));
     if (!s->workload_socket)
       return reader_fail(r, NULL, "out of memory");
+    s->agent_varies = true;
   }
   s->spiffe_id = raw->spiffe_id;
   s->hint = raw->hint;

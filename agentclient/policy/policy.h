@@ -36,6 +36,9 @@ struct policy_settings {
   uint32_t daemon_linger_ms;     /* 30 s */
   uint32_t handshake_threads;    /* 0: one a core */
   enum policy_io_uring io_uring;
+  /* A variable had a say in where lines go; in identity.scope or the agent's address. Variables are the program's,
+   * the file may be somebody else's. */
+  bool target_varies, agent_varies;
 };
 
 struct policy_rule {

@@ -187,6 +187,7 @@ int reader_endpoint(struct reader *r, const struct ynode *n, const struct reader
   const char *text = reader_text(r, n, "an address such as unix:///run/spire/sockets/agent.sock");
   if (!text)
     return -1;
+  r->policy->settings.agent_varies = r->policy->settings.agent_varies || strstr(n->text, "${");
   if (strncmp(text, "unix:", 5) != 0 && strncmp(text, "tcp://", 6) != 0)
     return reader_fail(r, n, "%s: expected unix:///PATH or tcp://IP:PORT, found '%.200s'", key->name, text);
   if (strlen(text) > 1023)
@@ -199,6 +200,7 @@ int reader_target(struct reader *r, const struct ynode *n, const struct reader_k
   const char *text = reader_text(r, n, "auto, stderr, syslog or the path of a file");
   if (!text)
     return -1;
+  r->policy->settings.target_varies = r->policy->settings.target_varies || strstr(n->text, "${");
   if (text[0] != '/' && strcmp(text, "auto") != 0 && strcmp(text, "stderr") != 0 && strcmp(text, "syslog") != 0)
     return reader_fail(r, n, "%s: expected auto, stderr, syslog or an absolute path, found '%.200s'", key->name,
                        text);
