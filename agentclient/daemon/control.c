@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define SILENT_MS  5000 /* for the first message */
-#define SILENT_MAX 512  /* connections that have said nothing yet */
+#define SILENT_MAX 512  /* connections of one user that have said nothing yet */
 #define ANSWER_MS  5000 /* for an answer to go out */
 #define RETRY_MS   5
 #define PAUSE_MS   50
@@ -174,21 +174,24 @@ static void ctl_event(evutil_socket_t fd, short what, void *arg) {
     ctl_retry(c);
 }
 
-/* How many connections one process and one user may hold: a part of what we have. */
+/* How many connections one process and one user may hold: a part of what we have. What one user does must leave room
+ * for the others: of another user's connections each may be a session, with half a dozen descriptors behind it. */
 static bool within_bounds(struct worker *w, const struct ucred *cred) {
   unsigned limit = (unsigned)w->fd_limit;
-  unsigned per_uid = cred->uid == w->uid ? limit - limit / 8 : limit / 4, per_pid = limit / 2;
-  if (w->control.silent >= SILENT_MAX || w->control.silent >= limit / 2 || w->control.count >= limit)
+  unsigned per_uid = cred->uid == w->uid ? limit - limit / 8 : limit / 16, per_pid = limit / 2;
+  unsigned silent_max = SILENT_MAX < limit / 2 ? SILENT_MAX : limit / 2;
+  if (w->control.silent >= limit / 2 || w->control.count >= limit)
     return false;
-  if (w->control.count < per_pid && w->control.count < per_uid)
+  if (w->control.silent < silent_max && w->control.count < per_pid && w->control.count < per_uid)
     return true;
-  unsigned same_uid = 0, same_pid = 0;
+  unsigned same_uid = 0, same_pid = 0, silent = 0;
   struct ctl *c;
   TAILQ_FOREACH(c, &w->control.all, link) {
     same_uid += c->cred.uid == cred->uid;
     same_pid += c->cred.pid == cred->pid;
+    silent += c->cred.uid == cred->uid && !c->asked;
   }
-  return same_uid < per_uid && same_pid < per_pid;
+  return same_uid < per_uid && same_pid < per_pid && silent < silent_max;
 }
 
 static void control_admit(struct worker *w, int fd) {

@@ -3,6 +3,7 @@
  * Sessions: what does a program get for its HELLO, and what can a bad one do to the others?
  */
 #include "support_daemon.h"
+#include "agentclient/daemon/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,6 +155,77 @@ static void another_user_is_not_served(void **state) {
   end_program(&p);
 }
 
+/* A file of the daemon's user is trusted to name log files and the agent; another user's program, which brings the
+ * variables, is not. */
+static void variables_of_another_user_name_no_file(void **state) {
+  (void)state;
+  static const char vars[] = "A=/tmp/svidwrap-unit-victim\0SPIFFE_ENDPOINT_SOCKET=unix:///tmp/fake.sock";
+  struct config_list all = LIST_HEAD_INITIALIZER(all);
+  struct config_source src = {.path = "/etc/test.yaml", .vars = vars, .vars_len = sizeof vars, .uid = geteuid() + 1};
+  char why[512];
+  unlink("/tmp/svidwrap-unit-victim");
+  config_text = "audit: { to: \"${A}\" }\n";
+  src.fd = config_fd();
+  struct config *c = config_shared(&all, &src, why, sizeof why);
+  assert_non_null(c);
+  assert_int_equal(access("/tmp/svidwrap-unit-victim", F_OK), -1);
+  src.uid = geteuid(); /* not shared with who may */
+  struct config *own = config_shared(&all, &src, why, sizeof why);
+  assert_non_null(own);
+  assert_ptr_not_equal(own, c);
+  assert_int_equal(access("/tmp/svidwrap-unit-victim", F_OK), 0);
+  unlink("/tmp/svidwrap-unit-victim");
+  config_unref(own);
+  config_unref(c);
+  close(src.fd);
+  static const char *const agents[] = {"identity: { scope: daemon }\n",
+                                       "identity: { scope: daemon }\nworkload_api: { socket: \"unix://${A}\" }\n",
+                                       "identity: { scope: \"${S:-daemon}\" }\n"};
+  for (unsigned i = 0; i < 3; i++) {
+    config_text = agents[i];
+    src.fd = config_fd();
+    src.uid = geteuid() + 1;
+    assert_null(config_shared(&all, &src, why, sizeof why));
+    assert_non_null(strstr(why, "without variables"));
+    src.uid = geteuid();
+    c = config_shared(&all, &src, why, sizeof why);
+    assert_non_null(c);
+    config_unref(c);
+    close(src.fd);
+  }
+}
+
+/* A root-run daemon serves all: one user's silence must not keep the others out. */
+static void a_flood_of_another_user_keeps_nobody_out(void **state) {
+  (void)state;
+  if (geteuid() != 0)
+    skip();
+  int pair[2];
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  pid_t child = fork();
+  if (child == 0) {
+    struct rlimit lim = {2048, 2048};
+    if (setrlimit(RLIMIT_NOFILE, &lim) != 0 || setresuid(65534, 65534, 65534) != 0)
+      _exit(2);
+    for (int i = 0; i < 600; i++)
+      dial_daemon();
+    char byte = 0;
+    _exit(write(pair[1], &byte, 1) == 1 && read(pair[1], &byte, 1) == 1 ? 0 : 1);
+  }
+  char byte;
+  assert_int_equal(read(pair[0], &byte, 1), 1);
+  struct program p;
+  say_hello(&p);
+  assert_int_equal(p.welcome.status, WIRE_OK);
+  end_program(&p);
+  assert_int_equal(write(pair[0], &byte, 1), 1);
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 static void identity_answers_when_the_agent_has_spoken(void **state) {
   (void)state;
   struct program p;
@@ -255,6 +328,8 @@ int main(void) {
       T(an_unknown_token_is_told_so),
       T(a_session_ends_with_the_last_holder_of_its_socket),
       T(another_user_is_not_served),
+      T(variables_of_another_user_name_no_file),
+      T(a_flood_of_another_user_keeps_nobody_out),
       T(identity_answers_when_the_agent_has_spoken),
       T(a_denied_identity_names_agent_cause_and_cure),
       T(a_silent_agent_is_waited_for_no_longer_than_asked),
