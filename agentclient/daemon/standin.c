@@ -201,11 +201,8 @@ static void standin_pump(struct standin *s) {
   struct offer *next;
   for (struct offer *o = TAILQ_FIRST(&s->queue); o; o = next) {
     next = TAILQ_NEXT(o, link);
-    if (o->not_before > now) {
-      if (due < 0 || o->not_before < due)
-        due = o->not_before;
+    if (o->not_before > now)
       continue;
-    }
     int fd = standin_connect(s->name, s->uid, s->root_may);
     if (fd < 0) {
       standin_refused(s, errno);
@@ -214,6 +211,11 @@ static void standin_pump(struct standin *s) {
     s->full_ms = 0;
     offer_place(o, fd);
   }
+  /* Looked for afterwards: one that could not be sent is back at the end of the queue. */
+  struct offer *o;
+  TAILQ_FOREACH(o, &s->queue, link)
+  if (due < 0 || o->not_before < due)
+    due = o->not_before;
   if (due >= 0)
     standin_wait(s, due - now);
 }
