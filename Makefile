@@ -49,11 +49,13 @@ help:
 	@echo "make test       everything; installs what it needs"
 	@echo "make unit       the unit tests alone"
 	@echo "make bench      figures, as ratios of one run"
-	@echo "make fuzz       a bounded run of every fuzzer"
-	@echo "make asan tsan  the sanitizer lanes"
-	@echo "make lint       cppcheck and clang-format"
+	@echo "make fuzz       a bounded run of every fuzzer (FUZZ_SECONDS=20 each)"
+	@echo "make asan tsan  the unit tests under a sanitizer"
+	@echo "make lint       cppcheck, clang-format, scripts that parse"
 	@echo "make test-spire SPIRE_BIN=DIR  against a real SPIRE server and agent"
 	@echo "make install DESTDIR= PREFIX=/usr/local"
+	@echo "make clean      removes what was built"
+	@echo "BUILD=dir (default build), CC=clang, V=1 (show the commands)"
 .PHONY: help
 
 $(BUILD)/libsvidwrap.so: $(SHIM_OBJ)
@@ -108,7 +110,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
 FUZZ_CC ?= clang
 FUZZ_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
-               -Iinclude -I. -Ishim -I$(BUILD)/gen -DSVIDWRAP_VERSION='"$(VERSION)"' -DSVIDWRAP_PREFIX='"$(PREFIX)"' -DFUZZING
+               -Iinclude -I. -Ishim -I$(BUILD)/gen -DSVIDWRAP_VERSION='"$(VERSION)"' -DSVIDWRAP_PREFIX='"$(PREFIX)"' -DFUZZING -MMD -MP
 $(BUILD)-fuzz/obj/%.o: %.c | $(BUILD)/gen/workload.pb-c.h
 	@mkdir -p $(@D)
 	@echo "  CC $@"
@@ -125,7 +127,9 @@ endef
 $(foreach t,$(FUZZERS),$(eval $(call fuzz_rule,$(t))))
 
 fuzz-build: $(FUZZERS:%=$(BUILD)-fuzz/%)
-fuzz: fuzz-build
+fuzz:
+	@scripts/deps test
+	@$(MAKE) --no-print-directory fuzz-build
 	@scripts/run-fuzz $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZERS)
 .PHONY: fuzz fuzz-build
 
