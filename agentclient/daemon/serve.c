@@ -108,7 +108,9 @@ static bool may_accept(struct serve *s) {
     set_timer(s, PAUSE_MS);
     return false;
   }
-  if (s->handshaking < SERVE_STALLED_MAX && s->shared->handshaking < SERVE_HANDSHAKES_MAX)
+  /* A few of its own are every listener's, or strangers who stall at others would keep its peers out. */
+  bool room = s->shared->handshaking < SERVE_HANDSHAKES_MAX || s->handshaking < SERVE_OWN_MIN;
+  if (s->handshaking < SERVE_STALLED_MAX && room)
     return true;
   struct inbound *oldest = TAILQ_FIRST(&s->list);
   if (oldest && clock_ms() - oldest->begun_ms >= EVICT_MS) {

@@ -21,6 +21,7 @@
 
 #define SERVE_STALLED_MAX    1024u
 #define SERVE_HANDSHAKES_MAX 4096u
+#define SERVE_OWN_MIN        64u
 
 /* What all listeners of a process share. */
 struct serve_shared {
@@ -29,7 +30,7 @@ struct serve_shared {
   struct handshake_pool *pool;
   struct parting *parting;
   struct unblock *unblock;
-  unsigned handshaking; /* of all listeners; they pause at SERVE_HANDSHAKES_MAX */
+  unsigned handshaking; /* of all listeners; at SERVE_HANDSHAKES_MAX who has SERVE_OWN_MIN pauses */
   int fd_ceiling;       /* an accepted number at or above it means: nearly out of descriptors, pause */
 };
 

@@ -3,6 +3,7 @@
  * Inbound: who gets through to the stand-in, and is nobody lost on the way?
  */
 #include "support_daemon.h"
+#include "agentclient/daemon/serve.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -269,6 +271,46 @@ static void silent_peers_do_not_keep_good_ones_out(void **state) {
   for (int i = 0; i < N; i++)
     close(silent[i]);
   close_standin(&s);
+  end_program(&p);
+}
+
+/* Strangers who stall at some listeners use up what all of them share; a listener that they left alone goes on. */
+static void peers_that_stall_at_other_listeners_keep_nobody_out(void **state) {
+  (void)state;
+  enum { LISTENERS = SERVE_HANDSHAKES_MAX / SERVE_STALLED_MAX };
+  static int silent[SERVE_HANDSHAKES_MAX];
+  static char patient[4096];
+  struct program p;
+  struct standin s[LISTENERS], quiet;
+  struct peer peer;
+  struct wire_handover m;
+  struct rlimit lim;
+  int tcp, n = 0;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &lim), 0);
+  if (lim.rlim_cur < 2 * SERVE_HANDSHAKES_MAX + 512)
+    skip();
+  snprintf(patient, sizeof patient, "handshake_timeout: 60s\n%s", config_text);
+  config_text = patient;
+  begin_program(&p);
+  for (int i = 0; i < LISTENERS; i++)
+    listen_managed(&p, &s[i], 4096);
+  listen_managed(&p, &quiet, 4096);
+  for (unsigned k = 0; k < SERVE_STALLED_MAX; k++)
+    for (int i = 0; i < LISTENERS; i++) {
+      silent[n++] = tcp_connect(s[i].port);
+      if (n % 64 == 0)
+        usleep(1000); /* the kernel's backlog is small */
+    }
+  eventually(open_fds() >= 2u * SERVE_HANDSHAKES_MAX); /* ours, and the daemon's */
+  assert_true(peer_connect(&peer, quiet.port, web));
+  close(accept_handover(&quiet, &m, &tcp));
+  close(tcp);
+  peer_close(&peer);
+  while (n > 0)
+    close(silent[--n]);
+  for (int i = 0; i < LISTENERS; i++)
+    close_standin(&s[i]);
+  close_standin(&quiet);
   end_program(&p);
 }
 
@@ -649,6 +691,7 @@ int main(void) {
       T(closing_the_listener_resets_who_was_never_accepted),
       T(more_peers_than_the_backlog_all_arrive),
       T(silent_peers_do_not_keep_good_ones_out),
+      T(peers_that_stall_at_other_listeners_keep_nobody_out),
       T(unlisten_frees_the_port_before_it_answers),
       T(unlisten_does_not_take_a_listener_from_who_still_holds_it),
       T(a_killed_program_leaves_its_port),
