@@ -20,8 +20,9 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
-#define ASK_MS     250
-#define ASK_MAX_MS 30000
+#define ASK_MS            250
+#define ASK_MAX_MS        30000
+#define PERMISSION_DENIED 7 /* gRPC status code */
 
 /* The peer's pidfd from the kernel where it has that (6.5); by number otherwise, which can only mislead about
  * a process that died between its message and now. */
@@ -286,7 +287,8 @@ void session_no_identity(const struct session *s, char *text, size_t len) {
   const char *endpoint = s->config->endpoint;
   if (!endpoint[0])
     snprintf(text, len, "no Workload API address: set workload_api.socket or SPIFFE_ENDPOINT_SOCKET");
-  else if (source_state(s->source) == SOURCE_DENIED)
+  else if (source_state(s->source) == SOURCE_DENIED ||
+           code == PERMISSION_DENIED) /* asked again, and not answered yet */
     snprintf(
         text, len,
         "agent at %s answered PermissionDenied: %s; create a registration entry with selectors that match uid %u, "

@@ -4,7 +4,7 @@
  * once; one whose agent is away is kept until it expires. Never prints a key.
  */
 #include "source.h"
-#include "../observe/log.h"
+#include "../observe/format.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -55,7 +55,8 @@ static void source_heard(void *arg, enum workload_event event, struct identity *
     b->trouble = true;
   }
   b->code = code;
-  snprintf(b->words, sizeof b->words, "%s", message && event != WORKLOAD_UPDATE ? message : "");
+  /* They go to programs' standard error and into JSON: no control characters, and UTF-8 to the last byte. */
+  format_clean(message && event != WORKLOAD_UPDATE ? message : "", b->words, sizeof b->words);
   bool post = !b->posted;
   b->posted = true;
   pthread_mutex_unlock(&b->lock);
@@ -167,8 +168,7 @@ int source_give(struct source *s, int fd) {
     return -1;
   if (s->state != SOURCE_SERVED)
     s->state = SOURCE_WAITING;
-  s->words[0] = '\0';
-  s->code = 0;
+  /* The words stay: until the agent says something else, they are the last that it said. */
   return 0;
 }
 

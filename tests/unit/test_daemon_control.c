@@ -249,6 +249,21 @@ static void a_denied_identity_names_agent_cause_and_cure(void **state) {
   end_program(&p);
 }
 
+/* A program that waits dials again and again: what it reports in the end is the agent's last answer. */
+static void the_last_answer_outlives_a_new_attempt(void **state) {
+  (void)state;
+  struct program p;
+  agent_mode = AGENT_DENIES;
+  say_hello(&p);
+  struct wire_reply r = give_agent(&p, 10000);
+  assert_non_null(strstr(r.text, "PermissionDenied: no identity issued"));
+  agent_mode = AGENT_SILENT;
+  r = give_agent(&p, 50);
+  assert_int_equal(r.status, WIRE_NO_IDENTITY);
+  assert_non_null(strstr(r.text, "PermissionDenied: no identity issued"));
+  end_program(&p);
+}
+
 static void a_silent_agent_is_waited_for_no_longer_than_asked(void **state) {
   (void)state;
   struct program p;
@@ -332,6 +347,7 @@ int main(void) {
       T(a_flood_of_another_user_keeps_nobody_out),
       T(identity_answers_when_the_agent_has_spoken),
       T(a_denied_identity_names_agent_cause_and_cure),
+      T(the_last_answer_outlives_a_new_attempt),
       T(a_silent_agent_is_waited_for_no_longer_than_asked),
       T(an_agent_that_cannot_be_dialed_is_named),
       T(status_shows_sessions_and_identities),
