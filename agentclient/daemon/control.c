@@ -195,13 +195,17 @@ static bool within_bounds(struct worker *w, const struct ucred *cred) {
 }
 
 static void control_admit(struct worker *w, int fd) {
-  struct ucred cred;
+  struct ucred cred = {0};
   socklen_t len = sizeof cred;
   bool may = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && (cred.uid == w->uid || w->uid == 0) &&
              within_bounds(w, &cred);
   struct ctl *c = may ? calloc(1, sizeof *c) : NULL;
   if (!c) {
+    /* Every time would let a stranger fill the log: the first, the second, the fourth, ... */
     w->control.rejected++;
+    if ((w->control.rejected & (w->control.rejected - 1)) == 0 && !within_bounds(w, &cred))
+      log_warning(w->log, "refused a connection of pid %d, uid %u: too many are open (%u; %d descriptors allowed)",
+                  (int)cred.pid, (unsigned)cred.uid, w->control.count, w->fd_limit);
     close(fd);
     return;
   }

@@ -72,10 +72,14 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   if (w->options->linger_ms < 0 && !w->options->foreground)
     w->linger_ms = policy_settings(config->policy)->daemon_linger_ms;
   struct session *s = session_new(w, c, config, p.program, p.program_len);
-  if (s)
+  if (s) {
     welcome(c, s);
-  else
-    refuse_hello(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory or descriptors");
+    return;
+  }
+  snprintf(why, sizeof why, "the daemon is out of memory or descriptors (it may open %d, its RLIMIT_NOFILE)",
+           w->fd_limit);
+  log_error(w->log, "%.*s (pid %d): %s", (int)p.program_len, p.program, (int)c->cred.pid, why);
+  refuse_hello(c, WIRE_BUSY, ENOBUFS, why);
 }
 
 /* IDENTITY, waiting for its answer. */

@@ -22,6 +22,7 @@
 
 #define FD_RESERVE     40 /* kept free: without them the daemon could not even take a listener down */
 #define FD_WANTED      65536
+#define FD_FEW         1024
 #define SWEEP_MS       1000
 #define LINGER_MS      30000
 #define RESPAWN_MS     1000
@@ -228,6 +229,13 @@ static int open_engines(struct worker *w, unsigned threads) {
   if (!w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
     return EX_OSERR;
   w->fd_limit = fd_limit();
+  if (w->fd_limit < FD_FEW)
+    log_warning(
+        w->log,
+        "this daemon may open %d descriptors only, enough for about %d programs: the program that started it has "
+        "a low hard limit (RLIMIT_NOFILE, ulimit -Hn, LimitNOFILE=); raise that, or start `svidwrap daemon` "
+        "before it, with a higher one",
+        w->fd_limit, w->fd_limit > FD_RESERVE ? (w->fd_limit - FD_RESERVE) / 8 + 1 : 1);
   int ceiling = w->fd_limit > 2 * FD_RESERVE ? w->fd_limit - FD_RESERVE : w->fd_limit / 2;
   w->shared = (struct serve_shared){.base = w->base,
                                     .post = w->post,
