@@ -72,6 +72,9 @@ void conn_after_fork(struct conn *c);
 /* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
 int conn_fionread(struct conn *c, int fd, int *bytes);
 
+/* SO_ERROR answered err (EPIPE, ECONNRESET): is the reason an alert that came first? The errno for the program. */
+int conn_reason(struct conn *c, int fd, int err);
+
 /* Sealed bytes that the kernel has not taken. conn_unsent counts connections of this process that have
  * some (rare: memory pressure); the wait hooks flush those. conn_flush: 0 nothing is left, 1 some is,
  * -1 and errno. */

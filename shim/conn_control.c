@@ -204,3 +204,14 @@ int conn_look_for_alert(struct conn_op *op, int err) {
   conn_unlock_read(op);
   return err;
 }
+
+int conn_reason(struct conn *c, int fd, int err) {
+  struct conn_op op;
+  int keep = errno;
+  if (conn_begin(&op, c, fd) == 0) {
+    err = conn_look_for_alert(&op, err);
+    conn_end(&op);
+  }
+  errno = keep;
+  return err;
+}

@@ -12,7 +12,16 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+_Atomic uint32_t lock_masking;
+
+/* No mask ever has SIGKILL and SIGSTOP in it: this one says that nothing was changed. */
+#define UNCHANGED (~(lock_signals)0)
+
 void lock_signals_block(lock_signals *saved) {
+  if (!atomic_load_explicit(&lock_masking, memory_order_relaxed)) {
+    *saved = UNCHANGED;
+    return;
+  }
   const lock_signals all = ~(lock_signals)0;
   int keep = errno;
   libc_real()->syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, saved, sizeof all);
@@ -20,6 +29,8 @@ void lock_signals_block(lock_signals *saved) {
 }
 
 void lock_signals_restore(const lock_signals *saved) {
+  if (*saved == UNCHANGED)
+    return;
   int keep = errno;
   libc_real()->syscall(SYS_rt_sigprocmask, SIG_SETMASK, saved, NULL, sizeof *saved);
   errno = keep;

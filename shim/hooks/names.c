@@ -112,6 +112,12 @@ HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t
     }
   } else {
     rc = libc_real()->getsockopt(fd, level, name, value, len);
+    if (rc == 0 && kind == SOCK_CONN && level == SOL_SOCKET && name == SO_ERROR && *len == sizeof error) {
+      memcpy(&error, value, sizeof error);
+      if (error == EPIPE || error == ECONNRESET)
+        error = conn_reason(&s->conn, fd, error);
+      memcpy(value, &error, sizeof error);
+    }
   }
   sock_put(s);
   return rc;

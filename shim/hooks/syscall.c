@@ -5,6 +5,7 @@
  */
 #include "../environ.h"
 #include "../libc.h"
+#include "../lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +93,8 @@ HOOK long syscall(long nr, ...) {
   for (size_t i = 0; i < sizeof a / sizeof *a; i++)
     a[i] = va_arg(ap, long);
   va_end(ap);
+  if (nr == SYS_rt_sigaction)
+    atomic_store(&lock_masking, 1);
   if (nr == NR_IO_URING_SETUP) {
     const char *v = environ_get("SVIDWRAP_IO_URING");
     if (!v || strcmp(v, "allow-unsafe") != 0) {
