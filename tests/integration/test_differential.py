@@ -17,6 +17,9 @@ DIFFERENT = {
     # DESIGN section 2: after a reset TCP cannot tell the peer, the message of the hand-over can.
     "reset_seen_by_error": {"main: getpeername(s, (struct sockaddr *)&a, &len) = -1 ENOTCONN":
                             ["main: getpeername(s, (struct sockaddr *)&a, &len) = 0"]},
+    # Sealing reads the program's memory itself: an address that the kernel would answer EFAULT for is a SIGSEGV.
+    "bad_memory": {"main: write(c, nowhere, 10) = -1 EFAULT": ["(exit -11)"], "main: write(c, b, 5) = 5": [],
+                   "main: poll data for IN: IN": [], "main: recv(s, b, 10, 0) = 5": []},
     # The relay engine takes these over in a later issue; until then they are refused.
     "by_stdio": {"main: fwrite 100": ["main: fdopen: EOPNOTSUPP"], "main: fflush 0": [], "main: fread 100": [],
                  "main: same 1": [], "main: end: 1": []},
