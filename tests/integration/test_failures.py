@@ -242,6 +242,18 @@ def test_supervisor_killed_alone(t):
         exchange(t, config, port, 3)
 
 
+def test_openssl_conf_of_a_program_is_not_the_daemons(t):
+    """The first program's environment starts the daemon that serves all: here one without any algorithm."""
+    if NATIVE:
+        raise Skip("there is no daemon natively")
+    port, config = prepare(t)
+    conf = os.path.join(t.dir, "null.cnf")
+    with open(conf, "w") as f:
+        f.write("openssl_conf = init\n[init]\nproviders = all\n[all]\nnull = none\n[none]\nactivate = 1\n")
+    echo_server(t, config, port, extra={"OPENSSL_CONF": conf})
+    exchange(t, config, port)
+
+
 def forty_descriptors_and_thirty_clients(t, limits):
     """All are served in the end, as natively."""
     port, config = prepare(t)
