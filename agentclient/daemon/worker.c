@@ -232,10 +232,10 @@ static int open_engines(struct worker *w, unsigned threads) {
   if (w->fd_limit < FD_FEW)
     log_warning(
         w->log,
-        "this daemon may open %d descriptors only, enough for about %d programs: the program that started it has "
-        "a low hard limit (RLIMIT_NOFILE, ulimit -Hn, LimitNOFILE=); raise that, or start `svidwrap daemon` "
-        "before it, with a higher one",
-        w->fd_limit, w->fd_limit > FD_RESERVE ? (w->fd_limit - FD_RESERVE) / 8 + 1 : 1);
+        "this daemon may open %d descriptors only, and every program and connection takes some: whoever started "
+        "it has a low hard limit (RLIMIT_NOFILE, ulimit -Hn, LimitNOFILE=); raise that, or start `svidwrap "
+        "daemon` before it, with a higher one",
+        w->fd_limit);
   int ceiling = w->fd_limit > 2 * FD_RESERVE ? w->fd_limit - FD_RESERVE : w->fd_limit / 2;
   w->shared = (struct serve_shared){.base = w->base,
                                     .post = w->post,
