@@ -54,13 +54,6 @@ static void detach(bool keep_stderr) {
     close(null);
 }
 
-/* What the program that started us set up for its own OpenSSL is not for ours: all programs of this user share us. */
-static void forget_environment(void) {
-  static const char *const names[] = {"OPENSSL_CONF", "OPENSSL_CONF_INCLUDE", "OPENSSL_ENGINES", "OPENSSL_MODULES"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    unsetenv(names[i]);
-}
-
 /* The process that was started stays until the daemon answers, so that its exit code means something. */
 static int wait_ready(pid_t child, const char *name) {
   for (int64_t waited = 0; waited < READY_MS * 1000; waited += POLL_US) {
@@ -106,7 +99,6 @@ int daemon_main(const struct daemon_options *options) {
   }
   close_inherited(o.leash_fd);
   harden();
-  forget_environment();
   int rc;
   if (o.worker) {
     prctl(PR_SET_NAME, "svidwrap-worker");
