@@ -161,19 +161,25 @@ static void last_close(struct sock *s, int fd) {
   }
 }
 
-/* Empties the number's entry; io_fd is what close work may still use, -1 when the number is gone. */
+/* Empties the number's entry; io_fd is what close work may still use, -1 when the number is gone. A last number goes
+ * under the pool's lock, which fork() holds: a child has either the connection or none of it, never a hold that
+ * nobody gives up. */
 static void forget(int fd, int io_fd) {
+  lock_signals saved;
+  lock_take(&pool_lock, &saved);
   uintptr_t e = atomic_exchange(&fdtab_entry[fd], 0);
+  struct sock *s = entry_is_sock(e) ? (struct sock *)e : NULL;
+  bool last = s && atomic_fetch_sub(&s->fds, 1) == 1;
+  lock_drop(&pool_lock, &saved);
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
   if (flags & FDF_EPREG)
     epollreg_forget(fd);
   if (e & 1u)
     *(int *)(e & ~(uintptr_t)1) = -1;
-  if (!entry_is_sock(e))
+  if (!s)
     return;
-  struct sock *s = (struct sock *)e;
   atomic_fetch_sub(&managed, 1);
-  if (atomic_fetch_sub(&s->fds, 1) == 1)
+  if (last)
     last_close(s, io_fd);
   sock_put(s);
 }

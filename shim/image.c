@@ -94,15 +94,20 @@ static void let_in(int fd, struct sock *s, void *arg) {
     libc_real()->fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
 }
 
-/* A connection that this process holds last and that exec closes anyway ends cleanly, as over TCP. There is
- * no way back when exec fails then, so: only where it is going to succeed. */
-static void close_last_held(int fd, struct sock *s, void *arg) {
-  (void)arg;
-  if (atomic_load(&s->kind) != SOCK_CONN || atomic_load(&s->conn.slot->holders) != 1)
-    return;
-  int flags = libc_real()->fcntl(fd, F_GETFD);
-  if (flags >= 0 && (flags & FD_CLOEXEC) && !(atomic_load(&fdtab_flags[fd]) & FDF_EXEC))
+static void close_if_same(int fd, struct sock *s, void *arg) {
+  if (s == arg)
     close_fd(fd);
+}
+
+/* exec closes this connection. Where nobody else holds it it ends cleanly, as over TCP; there is no way back when
+ * exec fails then, so only where it is going to succeed. */
+static void give_up(struct sock *s, void *succeeds) {
+  if (atomic_load(&s->kind) != SOCK_CONN)
+    return;
+  if (atomic_fetch_sub(&s->conn.slot->holders, 1) != 1 || !succeeds)
+    return;
+  atomic_fetch_add(&s->conn.slot->holders, 1);
+  fdtab_each(close_if_same, s);
 }
 
 static bool executable(const char *file) {
@@ -127,8 +132,6 @@ void image_before_exec(bool replaces, const char *file) {
   if (!fdtab_any())
     return;
   int keep = errno;
-  if (replaces && executable(file))
-    fdtab_each(close_last_held, NULL);
   if (replaces)
     pending_exec(false);
   fdtab_each(shut_out, NULL);
@@ -139,7 +142,7 @@ void image_before_exec(bool replaces, const char *file) {
                        fd);
   }
   if (replaces)
-    sock_each(unhold, NULL);
+    sock_each(give_up, executable(file) ? &keep : NULL);
   errno = keep;
 }
 
