@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,6 +146,8 @@ class Proc:
     def __init__(self, env, argv, name=None, extra=None, user=None, cwd=None, stdin=None, clean=False, limits=None,
                  group=True):
         self.env, self.argv = env, [str(a) for a in argv]
+        if user is not None:
+            self.argv[0] = env.for_others(self.argv[0])
         self.name = f"{len(env.procs):02d}-{name or os.path.basename(self.argv[0])}"
         self.out_path = os.path.join(env.dir, self.name + ".out")
         self.err_path = os.path.join(env.dir, self.name + ".err")
@@ -456,6 +459,21 @@ class Env:
         return self.config(listen=[{"port": list(ports), "allow": allow, **extra}],
                            connect=[{"to": f"{host}:{port}", "allow": allow, **extra}
                                     for host in ("127.0.0.0/8", "[::1]") for port in ports], **more)
+
+    def for_others(self, program):
+        """svidwrap where another user may execute it: a build below root's home, say, is out of his reach."""
+        parents = [os.path.dirname(program)]
+        while parents[-1] != "/":
+            parents.append(os.path.dirname(parents[-1]))
+        if program != SVIDWRAP or all(os.stat(d).st_mode & 1 for d in parents):
+            return program
+        directory = os.path.join(self.dir, "bin")
+        if not os.path.isdir(directory):
+            os.mkdir(directory)
+            os.chmod(directory, 0o755)
+            for file in (SVIDWRAP, SHIM):
+                shutil.copy(file, directory)
+        return os.path.join(directory, os.path.basename(program))
 
     def wrap(self, config, argv, how="run", wait="10s"):
         """argv under svidwrap: by `svidwrap run`, or by a bare preload (as an env(1) command)."""
