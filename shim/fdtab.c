@@ -34,6 +34,13 @@ static struct chunk *_Atomic chunks;
 static struct sock *free_socks;
 static _Atomic int top;          /* one more than the highest number ever managed */
 static _Atomic uint32_t managed; /* numbers with a sock behind them */
+static _Atomic uint32_t leavers; /* numbers between fdtab_leave() and fdtab_gone() */
+static int nothing = -1;         /* hidden: a socket that leads nowhere */
+
+/* The entry of a number that is being closed: like a hidden one, it does not exist for the program. Were it plain, a
+ * write() of another thread would still find the TCP socket behind it, and no keys. */
+static int leaving = -1;
+#define LEAVING ((uintptr_t)&leaving | 1u)
 
 bool fdtab_any(void) { return atomic_load_explicit(&managed, memory_order_relaxed) != 0; }
 
@@ -124,18 +131,6 @@ struct sock *fdtab_get(int fd) {
   }
 }
 
-int fdtab_set(int fd, struct sock *s) {
-  if ((unsigned)fd >= FDTAB_MAX)
-    return -EMFILE;
-  fdtab_fresh(fd);
-  atomic_fetch_add(&s->refs, 1);
-  atomic_fetch_add(&s->fds, 1);
-  atomic_fetch_add(&managed, 1);
-  raise_top(fd);
-  atomic_store_explicit(&fdtab_entry[fd], (uintptr_t)s, memory_order_release);
-  return 0;
-}
-
 /* SO_LINGER with no time: the program wants a reset, and a reset has no last words. */
 static bool resets(int fd) {
   struct linger linger;
@@ -161,33 +156,115 @@ static void last_close(struct sock *s, int fd) {
   }
 }
 
-/* Empties the number's entry; io_fd is what close work may still use, -1 when the number is gone. A last number goes
- * under the pool's lock, which fork() holds: a child has either the connection or none of it, never a hold that
- * nobody gives up. */
-static void forget(int fd, int io_fd) {
-  lock_signals saved;
-  lock_take(&pool_lock, &saved);
-  uintptr_t e = atomic_exchange(&fdtab_entry[fd], 0);
-  struct sock *s = entry_is_sock(e) ? (struct sock *)e : NULL;
-  bool last = s && atomic_fetch_sub(&s->fds, 1) == 1;
-  lock_drop(&pool_lock, &saved);
+/* A number's entry gets a new value, and a sock that was behind it loses this number: under the pool's lock, which
+ * fork() holds, so that a child has either the connection or none of it, never a hold that nobody gives up. */
+static uintptr_t change(int fd, uintptr_t next, bool *last) {
+  uintptr_t e = atomic_exchange(&fdtab_entry[fd], next);
+  *last = entry_is_sock(e) && atomic_fetch_sub(&((struct sock *)e)->fds, 1) == 1;
+  return e;
+}
+
+/* What the number's entry e stood for is over; io_fd is what close work may still use, -1 when the number is gone. */
+static void over(int fd, int io_fd, uintptr_t e, bool last) {
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
   if (flags & FDF_EPREG)
     epollreg_forget(fd);
   if (e & 1u)
     *(int *)(e & ~(uintptr_t)1) = -1;
-  if (!s)
+  if (!entry_is_sock(e))
     return;
+  struct sock *s = (struct sock *)e;
   atomic_fetch_sub(&managed, 1);
   if (last)
     last_close(s, io_fd);
   sock_put(s);
 }
 
+static void forget(int fd, int io_fd) {
+  lock_signals saved;
+  bool last;
+  lock_take(&pool_lock, &saved);
+  uintptr_t e = change(fd, 0, &last);
+  lock_drop(&pool_lock, &saved);
+  over(fd, io_fd, e, last);
+}
+
+/* What takes a closed connection's place for a moment (fdtab_gone()). Made while there is room for it. */
+static void have_nothing(void) {
+  static _Atomic uint32_t made;
+  if (atomic_load_explicit(&made, memory_order_relaxed) || atomic_exchange(&made, 1))
+    return;
+  int keep = errno;
+  nothing = libc_real()->socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (nothing >= 0)
+    fdtab_fresh(nothing);
+  if (nothing >= 0 && fdtab_hide(&nothing) != 0) {
+    libc_real()->close(nothing);
+    nothing = -1;
+  }
+  errno = keep;
+}
+
+int fdtab_set(int fd, struct sock *s) {
+  if ((unsigned)fd >= FDTAB_MAX)
+    return -EMFILE;
+  have_nothing();
+  lock_signals saved;
+  bool last;
+  raise_top(fd);
+  lock_take(&pool_lock, &saved);
+  atomic_fetch_add(&s->refs, 1);
+  atomic_fetch_add(&s->fds, 1);
+  atomic_fetch_add(&managed, 1);
+  uintptr_t e = change(fd, (uintptr_t)s, &last); /* never plain in between */
+  lock_drop(&pool_lock, &saved);
+  over(fd, -1, e, last);
+  return 0;
+}
+
 void fdtab_close(int fd) {
   if ((unsigned)fd < FDTAB_MAX && !fdtab_is_hidden(fd))
     forget(fd, fd);
 }
+
+bool fdtab_leave(int fd, bool plain_too) {
+  if ((unsigned)fd >= FDTAB_MAX)
+    return false;
+  lock_signals saved;
+  bool last = false, leaves;
+  raise_top(fd);
+  lock_take(&pool_lock, &saved);
+  uintptr_t e = atomic_load(&fdtab_entry[fd]);
+  leaves = entry_is_sock(e) || (e == 0 && plain_too); /* else hidden, or another thread closes it as well */
+  if (leaves) {
+    change(fd, LEAVING, &last);
+    atomic_fetch_add(&leavers, 1);
+  }
+  lock_drop(&pool_lock, &saved);
+  if (leaves || e == 0)
+    over(fd, fd, e, last);
+  return leaves;
+}
+
+static void left(int fd) {
+  uintptr_t expected = LEAVING;
+  atomic_compare_exchange_strong(&fdtab_entry[fd], &expected, 0);
+  atomic_fetch_sub(&leavers, 1);
+}
+
+int fdtab_gone(int fd) {
+  /* Never the number's end first: the next open() of another thread would find it hidden. So something harmless is
+   * put over the connection, which ends it; then the number may be plain, and goes. */
+  bool covered = nothing >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0;
+  if (covered)
+    left(fd);
+  int rc = libc_real()->close(fd);
+  if (!covered)
+    left(fd);
+  return rc;
+}
+
+void fdtab_stays(int fd) { left(fd); }
 
 void fdtab_fresh(int fd) {
   if ((unsigned)fd >= FDTAB_MAX)
@@ -204,10 +281,11 @@ void fdtab_dup(int oldfd, int newfd) {
   if ((unsigned)oldfd >= FDTAB_MAX || (unsigned)newfd >= FDTAB_MAX || oldfd == newfd)
     return;
   struct sock *s = fdtab_get(oldfd);
-  fdtab_fresh(newfd);
   if (s) {
     fdtab_set(newfd, s);
     sock_put(s);
+  } else {
+    fdtab_fresh(newfd);
   }
   uint8_t flags = atomic_load(&fdtab_flags[oldfd]);
   if (!(flags & (FDF_TCP | FDF_EPOLL)))
@@ -313,9 +391,9 @@ int fdtab_next_known(int fd) {
 }
 
 int fdtab_make_room(int fd) {
-  if (!fdtab_is_hidden(fd))
-    return 0;
   uintptr_t e = atomic_load(&fdtab_entry[fd]);
+  if (!(e & 1u) || e == LEAVING)
+    return 0;
   int *owner = (int *)(e & ~(uintptr_t)1);
   int high = dup_high(fd);
   if (high < 0 || high >= FDTAB_MAX) {
@@ -376,5 +454,13 @@ void fdtab_after_fork_child(const lock_signals *saved) {
   lock_reset(&pool_lock);
   if (fdtab_any())
     sock_each(child_one, NULL);
+  /* What another thread of the parent was closing is closed here as well: nobody else will. */
+  int end = atomic_exchange(&leavers, 0) ? atomic_load(&top) : 0;
+  for (int fd = 0; fd < end; fd++) {
+    if (atomic_load(&fdtab_entry[fd]) != LEAVING)
+      continue;
+    libc_real()->close(fd);
+    atomic_store(&fdtab_entry[fd], 0);
+  }
   lock_signals_restore(saved);
 }

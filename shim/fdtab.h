@@ -43,10 +43,11 @@ struct sock {
 
 /* Per-number flags, beside the table; they cost nothing to keep and are cleared when a number is reused. */
 enum {
-  FDF_TCP = 1,   /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
-  FDF_EPOLL = 2, /* epoll_create made it */
-  FDF_EPREG = 4, /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
-  FDF_EXEC = 8,  /* close-on-exec is ours, not the program's: taken back when exec fails */
+  FDF_TCP = 1,       /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
+  FDF_EPOLL = 2,     /* epoll_create made it */
+  FDF_EPREG = 4,     /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
+  FDF_EXEC = 8,      /* close-on-exec is ours, not the program's: taken back when exec fails */
+  FDF_STREAM = 0x10, /* fdopen() was called on it while FDF_TCP: a stream that connect() must not put on the wire */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
 
@@ -70,6 +71,13 @@ int fdtab_set(int fd, struct sock *s);
 /* Takes number fd out of the table. Runs the last-close work (close_notify, telling the daemon) when it
  * was the last number. Call before the real close(). */
 void fdtab_close(int fd);
+/* The same for close() and dup2(), in two steps, so that the number never leads past us to a socket that is connected
+ * still. fdtab_leave() does the close work and leaves a number that answers EBADF to every hook (plain_too: one
+ * without a sock as well). True: then one of the others must follow. fdtab_gone() makes the real close();
+ * fdtab_stays(): a dup2() has put another file there, or the number was plain. */
+bool fdtab_leave(int fd, bool plain_too);
+int fdtab_gone(int fd);
+void fdtab_stays(int fd);
 /* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
  * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
 void fdtab_fresh(int fd);

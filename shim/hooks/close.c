@@ -10,6 +10,7 @@
 #include "../fdtab.h"
 #include "../libc.h"
 #include "../listener.h"
+#include "../session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,9 +41,15 @@ int close_fd(int fd) {
   }
   int keep = errno;
   struct sock *s = fdtab_get(fd);
-  fdtab_close(fd);
+  bool ours = fdtab_leave(fd, false);
   errno = keep;
-  int rc = libc_real()->close(fd), failed = errno;
+  if (!ours && fdtab_is_hidden(fd)) { /* another thread was faster */
+    if (s)
+      sock_put(s);
+    errno = EBADF;
+    return -1;
+  }
+  int rc = ours ? fdtab_gone(fd) : libc_real()->close(fd), failed = errno;
   after_close(s);
   errno = failed;
   return rc;
@@ -69,11 +76,39 @@ HOOK int close_range(unsigned first, unsigned last, int flags) {
 
 HOOK void closefrom(int low) { close_range(low < 0 ? 0 : (unsigned)low, ~0u, 0); }
 
+static bool is_protected(int fd) {
+  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  bool yes = s && atomic_load(&s->kind) != SOCK_LISTENER;
+  if (s)
+    sock_put(s);
+  return yes;
+}
+
+/* May a protected connection have this number? Not where the C library has a stream: printf() writes inside, past
+ * every hook. And not where the table ends: nobody would know it there. */
+static bool may_be(int newfd) {
+  if (newfd > STDERR_FILENO && newfd < FDTAB_MAX)
+    return true;
+  if (newfd >= 0 && newfd <= STDERR_FILENO)
+    session_complain("a protected connection as descriptor %d, where stdio would pass svidwrap by, is not supported "
+                     "yet: refused",
+                     newfd);
+  errno = newfd >= FDTAB_MAX ? EMFILE : EPERM;
+  return false;
+}
+
 static int duplicated(int oldfd, int newfd) {
-  if (newfd >= 0 && newfd != oldfd) {
+  if (newfd < 0 || newfd == oldfd)
+    return newfd;
+  if (unknown(oldfd)) {
     fdtab_fresh(newfd);
-    if (!unknown(oldfd))
-      fdtab_dup(oldfd, newfd);
+  } else if (is_protected(oldfd) && !may_be(newfd)) {
+    int failed = errno;
+    libc_real()->close(newfd);
+    errno = failed;
+    return -1;
+  } else {
+    fdtab_dup(oldfd, newfd);
   }
   return newfd;
 }
@@ -93,8 +128,11 @@ static int dup_onto(int oldfd, int newfd, int flags, bool two) {
     errno = EBADF;
     return -1;
   }
-  if (oldfd == newfd)
+  if (oldfd == newfd || (flags & ~O_CLOEXEC))
     return two ? newfd : libc_real()->dup3(oldfd, newfd, flags);
+  bool protected = is_protected(oldfd);
+  if (protected && newfd >= 0 && !may_be(newfd))
+    return -1;
   int room = fdtab_make_room(newfd);
   if (room < 0) {
     errno = -room;
@@ -102,13 +140,17 @@ static int dup_onto(int oldfd, int newfd, int flags, bool two) {
   }
   int keep = errno;
   struct sock *gone = fdtab_get(newfd);
-  fdtab_close(newfd);
+  bool left = fdtab_leave(newfd, protected);
   errno = keep;
   int rc = two ? libc_real()->dup2(oldfd, newfd) : libc_real()->dup3(oldfd, newfd, flags), failed = errno;
   if (rc >= 0)
     duplicated(oldfd, rc);
   else if (room > 0)
     libc_real()->close(newfd);
+  else if (left && gone)
+    fdtab_gone(newfd); /* its connection has ended: not even a failed call gives it back in clear */
+  if (left && (rc >= 0 || !gone))
+    fdtab_stays(newfd);
   after_close(gone);
   errno = failed;
   return rc;
