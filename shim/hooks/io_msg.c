@@ -85,7 +85,7 @@ static bool passes_protected(const struct msghdr *m) {
       int passed;
       memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
       struct sock *s = fdtab_plain(passed) ? NULL : fdtab_get(passed);
-      bool protected = s && atomic_load(&s->kind) != SOCK_LISTENER;
+      bool protected = s ? atomic_load(&s->kind) != SOCK_LISTENER : fdtab_is_hidden(passed);
       if (s)
         sock_put(s);
       if (!protected)
@@ -109,6 +109,17 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
   if (fdtab_plain(fd))
     return m && passes_protected(m) ? -1 : libc_real()->sendmsg(fd, m, flags);
   return message_out(fd, m, flags);
+}
+
+static int send_each(int fd, struct mmsghdr *v, unsigned n, int flags) {
+  unsigned done = 0;
+  while (done < n && done < IOV_MAX) {
+    ssize_t sent = sendmsg(fd, &v[done].msg_hdr, flags);
+    if (sent < 0)
+      break;
+    v[done++].msg_len = (unsigned)sent;
+  }
+  return done || n == 0 ? (int)done : -1;
 }
 
 static bool is_over(const struct timespec *until) {
@@ -145,6 +156,8 @@ HOOK int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct times
 }
 
 HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags) {
+  if (flags & MSG_FASTOPEN) /* may connect: one by one, and the first decides */
+    return send_each(fd, v, n, flags);
   if (fdtab_plain(fd)) {
     for (unsigned i = 0; i < n && fdtab_any(); i++) {
       if (passes_protected(&v[i].msg_hdr))
