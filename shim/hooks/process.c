@@ -8,10 +8,13 @@
 #include "../libc.h"
 #include "../session.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 HOOK pid_t fork(void) {
   pid_t pid = libc_real()->fork();
@@ -137,6 +140,25 @@ HOOK int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix
 HOOK int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
                       const posix_spawnattr_t *attr, char *const argv[], char *const envp[]) {
   return spawn(libc_real()->posix_spawnp, pid, file, actions, attr, argv, envp);
+}
+
+/* -- system(), popen(), wordexp(): the same; the shell is to have no protected connection open -- */
+
+HOOK int system(const char *command) {
+  typedef int (*fn)(const char *);
+  if (command)
+    image_before_exec(false, NULL);
+  return ((fn)dlsym(RTLD_NEXT, "system"))(command);
+}
+HOOK FILE *popen(const char *command, const char *mode) {
+  typedef FILE *(*fn)(const char *, const char *);
+  image_before_exec(false, NULL);
+  return ((fn)dlsym(RTLD_NEXT, "popen"))(command, mode);
+}
+HOOK int wordexp(const char *restrict words, wordexp_t *restrict out, int flags) {
+  typedef int (*fn)(const char *, wordexp_t *, int);
+  image_before_exec(false, NULL);
+  return ((fn)dlsym(RTLD_NEXT, "wordexp"))(words, out, flags);
 }
 
 /* -- the ways out; exit() comes by the destructor in init.c -- */
