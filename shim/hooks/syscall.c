@@ -36,6 +36,11 @@ static bool dispatch_io(long nr, const long a[6], long *rc) {
   case SYS_recvmmsg: *rc = recvmmsg(I(0), P(struct mmsghdr *, 1), U(2), I(3), P(struct timespec *, 4)); return true;
   case SYS_sendmmsg: *rc = sendmmsg(I(0), P(struct mmsghdr *, 1), U(2), I(3)); return true;
   case SYS_sendfile: *rc = sendfile(I(0), I(1), P(off_t *, 2), Z(3)); return true;
+  case SYS_splice: *rc = splice(I(0), P(off64_t *, 1), I(2), P(off64_t *, 3), Z(4), U(5)); return true;
+#if __SIZEOF_LONG__ == 8
+  case SYS_preadv2: *rc = preadv64v2(I(0), P(const struct iovec *, 1), I(2), (off64_t)a[3], I(5)); return true;
+  case SYS_pwritev2: *rc = pwritev64v2(I(0), P(const struct iovec *, 1), I(2), (off64_t)a[3], I(5)); return true;
+#endif
   default: return false;
   }
 }
