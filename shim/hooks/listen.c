@@ -42,6 +42,10 @@ HOOK int bind(int fd, const struct sockaddr *sa, socklen_t len) {
 
 HOOK int listen(int fd, int backlog) {
   int keep = errno;
+  if (fdtab_is_hidden(fd)) {
+    errno = EBADF;
+    return -1;
+  }
   int rc = listener_listen(fd, backlog);
   if (rc == 0)
     errno = keep;
@@ -51,7 +55,11 @@ HOOK int listen(int fd, int backlog) {
 static int accept_any(int fd, struct sockaddr *sa, socklen_t *len, int flags) {
   struct sock *s = fdtab_get(fd);
   if (!s) {
-    int touched = fdtab_is_hidden(fd) ? 0 : listener_touch(fd);
+    if (fdtab_is_hidden(fd)) { /* the TCP listener behind a stand-in is not for the program */
+      errno = EBADF;
+      return -1;
+    }
+    int touched = listener_touch(fd);
     if (touched < 0)
       return -1;
     if (touched == 0) {
