@@ -386,6 +386,15 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   errno = keep;
   if (managed == 0)
     return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
+  if ((unsigned)fd >= FDTAB_MAX || (atomic_load(&fdtab_flags[fd]) & FDF_STREAM)) {
+    bool high = (unsigned)fd >= FDTAB_MAX;
+    session_complain(
+        high ? "descriptor %d is too high to be protected: connect() is refused"
+             : "a stdio stream on a protected connection is not supported yet: connect() of %d is refused",
+        fd);
+    errno = high ? EMFILE : ENOTSUP;
+    return -1;
+  }
   if (tcp < 0) {
     session_complain("a connection over SMC cannot be protected: refused");
     errno = EACCES;
@@ -398,8 +407,7 @@ int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len) {
   if (len >= (socklen_t)sizeof(struct sockaddr_in) && !libc_readable(sa, sizeof(struct sockaddr_in)))
     return libc_real()->connect(fd, sa, len); /* EFAULT, before it looks at the socket */
   if (fdtab_plain(fd)) {
-    if (len < (socklen_t)sizeof(struct sockaddr_in) || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6) ||
-        (unsigned)fd >= FDTAB_MAX)
+    if (len < (socklen_t)sizeof(struct sockaddr_in) || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6))
       return libc_real()->connect(fd, sa, len);
     return connect_plain(fd, sa, len);
   }

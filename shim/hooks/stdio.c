@@ -17,10 +17,12 @@ HOOK FILE *fdopen(int fd, const char *mode) {
   static FILE *(*real)(int, const char *);
   if (!real)
     real = (FILE * (*)(int, const char *)) dlsym(RTLD_NEXT, "fdopen");
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
-  if (!s)
-    return real(fd, mode);
-  sock_put(s);
+  if (fdtab_plain(fd)) {
+    FILE *f = real(fd, mode);
+    if (f && (unsigned)fd < FDTAB_MAX && (atomic_load(&fdtab_flags[fd]) & FDF_TCP))
+      atomic_fetch_or(&fdtab_flags[fd], FDF_STREAM); /* a connect() may follow */
+    return f;
+  }
   session_complain("a stdio stream on a protected connection is not supported yet: fdopen() is refused");
   errno = ENOTSUP;
   return NULL;
