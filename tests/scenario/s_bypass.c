@@ -6,6 +6,8 @@
  */
 #include "scenario.h"
 
+#include <aio.h>
+#include <sched.h>
 #include <sys/syscall.h>
 
 static void by_sendmmsg(void) {
@@ -196,6 +198,136 @@ static void by_dup_before_connect(void) {
   say("read %zu", read_all(s, 100, 0, 100));
 }
 
+/* glibc's asynchronous I/O reads and writes inside, past every hook. */
+static void by_aio(void) {
+  int s, c;
+  static char b[100];
+  pair(&s, &c);
+  fill(b, 100, 0);
+  struct aiocb cb = {.aio_fildes = c, .aio_buf = b, .aio_nbytes = 100, .aio_sigevent.sigev_notify = SIGEV_NONE};
+  if (CALL(aio_write(&cb)) == 0) {
+    while (aio_error(&cb) == EINPROGRESS)
+      nap(5);
+    say("aio_write %zd", aio_return(&cb));
+    say("read %zu", read_all(s, 100, 0, 100));
+  }
+  struct aiocb *list[1] = {&cb};
+  cb.aio_lio_opcode = LIO_WRITE;
+  if (CALL(lio_listio(LIO_WAIT, list, 1, NULL)) == 0)
+    say("read %zu", read_all(s, 100, 0, 100));
+}
+
+static void by_fastopen_vector(void) {
+  int l = listen_on(0, 8), c = client_socket(0);
+  char b[100];
+  fill(b, 100, 0);
+  struct sockaddr_in a = at_port(port);
+  struct iovec v = {b, 100};
+  struct mmsghdr m = {.msg_hdr = {.msg_iov = &v, .msg_iovlen = 1, .msg_name = &a, .msg_namelen = sizeof a}};
+  CALL(sendmmsg(c, &m, 1, MSG_FASTOPEN));
+  say("sent %u", m.msg_len);
+  int s = accept(l, NULL, NULL);
+  say("read %zu", read_all(s, 100, 0, 100));
+}
+
+/* system() and popen() fork and execute inside: what is open is open in the shell too. */
+static void by_shell(void) {
+  int s, c;
+  pair(&s, &c);
+  int high = dup2(c, 40);
+  say("high %d", high == 40);
+  const char *command = "exec bash -c 'echo \"$SCENARIO_MARKER$SCENARIO_MARKER\" >&40' 2>/dev/null";
+  CALL(system(command));
+  FILE *f = popen(command, "r");
+  CALL(pclose(f));
+}
+
+/* A standard stream is on descriptor 1 already when the connection comes there (bash does this). */
+static void by_standard_stream(void) {
+  int s, c, keep = dup(1);
+  char b[101] = "";
+  pair(&s, &c);
+  fill(b, 100, 0);
+  fflush(stdout);
+  bool there = dup2(c, 1) == 1;
+  if (there) {
+    fwrite(b, 1, 100, stdout);
+    fflush(stdout);
+  }
+  dup2(keep, 1);
+  say("there %d", there);
+  say("read %zu", there ? read_all(s, 100, 0, 100) : 0);
+}
+
+static void by_syscall_splice(void) {
+  int s, c, p[2];
+  char b[100];
+  pair(&s, &c);
+  if (pipe(p) != 0)
+    give_up("pipe");
+  write_all(p[1], 100, 0, 100);
+  CALL(syscall(SYS_splice, p[0], NULL, c, NULL, 100, 0));
+  say("read %zu", read_all(s, 100, 0, 100));
+  fill(b, 100, 0);
+  struct iovec v = {b, 100};
+  CALL(syscall(SYS_pwritev2, c, &v, 1, -1L, -1L, 0));
+  say("read %zu", read_all(s, 100, 0, 100));
+}
+
+/* dup3() that fails leaves the connection what it was. */
+static void by_dup3_in_vain(void) {
+  int s, c, d = dup(1);
+  pair(&s, &c);
+  CALL(dup3(d, c, O_NONBLOCK));
+  CALL(dup2(999, c));
+  say("wrote %zu", write_all(c, 100, 0, 100));
+  say("read %zu", read_all(s, 100, 0, 100));
+}
+
+/* One thread writes while another closes: whatever the write answers, nothing leaves in clear. */
+static _Atomic int race_fd = -1;
+static _Atomic bool race_over, race_idle;
+static void *race_writer(void *arg) {
+  char b[64];
+  (void)arg;
+  role("writer");
+  fill(b, sizeof b, 0);
+  while (!race_over) {
+    int fd = race_fd;
+    race_idle = fd < 0;
+    if (fd >= 0)
+      (void)!send(fd, b, sizeof b, MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  return NULL;
+}
+
+static void by_close_in_between(void) {
+  int l = listen_on(0, 64);
+  pthread_t t = thread(race_writer, NULL);
+  for (int i = 0; i < 300; i++) {
+    int c = client_socket(0);
+    if (connect_to(c, port) != 0)
+      give_up("connect");
+    int s = accept(l, NULL, NULL);
+    race_fd = c;
+    usleep(200);
+    char b[4096];
+    (void)!recv(s, b, sizeof b, MSG_DONTWAIT);
+    if (i % 2)
+      close(c);
+    else
+      dup2(l, c), close(c);
+    race_fd = -1;
+    race_idle = false;
+    while (!race_idle) /* the number is somebody else's from here */
+      sched_yield();
+    close(s);
+  }
+  race_over = true;
+  pthread_join(t, NULL);
+  say("over");
+}
+
 const struct scenario s_bypass[] = {{"by_sendmmsg", by_sendmmsg},
                                     {"by_pwritev2", by_pwritev2},
                                     {"by_splice", by_splice},
@@ -208,4 +340,11 @@ const struct scenario s_bypass[] = {{"by_sendmmsg", by_sendmmsg},
                                     {"by_fastopen_connect", by_fastopen_connect},
                                     {"by_dup_before_listen", by_dup_before_listen},
                                     {"by_dup_before_connect", by_dup_before_connect},
+                                    {"by_aio", by_aio},
+                                    {"by_fastopen_vector", by_fastopen_vector},
+                                    {"by_shell", by_shell},
+                                    {"by_standard_stream", by_standard_stream},
+                                    {"by_syscall_splice", by_syscall_splice},
+                                    {"by_dup3_in_vain", by_dup3_in_vain},
+                                    {"by_close_in_between", by_close_in_between},
                                     {NULL, NULL}};
