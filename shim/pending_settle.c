@@ -290,7 +290,9 @@ static int look(const struct pending *p, struct wire_connected *a) {
   ssize_t n = libc_real()->recv(reply, a, sizeof *a, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
   if (reply != pending_reply(p))
     return 0; /* replaced by another thread this moment */
-  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+  /* EBADF, ENOTSOCK: fork() copies descriptors before memory, and another thread had just made the reply socket. It
+   * is not here, and that says nothing about the parent's connect. */
+  if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == EBADF || errno == ENOTSOCK))
     return late ? -ETIMEDOUT : 0;
   if (n == 0 || (n < 0 && errno == ECONNRESET))
     return -ECONNREFUSED; /* the daemon died; whether it had spoken to the peer, nobody knows: no second try */

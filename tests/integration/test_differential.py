@@ -37,11 +37,6 @@ DIFFERENT = {
 }
 
 
-# Known and open: tried three times, and every time that differs is said.
-RACY = dict.fromkeys(("threads_fork", "threads_spawn"),
-                     "of some 4000 exchanges one ends with ECONNRESET when other threads fork all the while")
-
-
 def names():
     found = []
     for file in sorted(os.listdir(SOURCES)):
@@ -82,15 +77,10 @@ def run_both(t, name):
     native = trace(t, [program, name, str(t.port()), str(Hole(t, full=True).port)])
     agent_id = f"{TD}/scenario"
     t.agent([entry(agent_id)])
-    for attempt in range(3 if name in RACY else 1):
-        port, hole = t.port(), Hole(t, full=False)
-        config = t.both(port, hole.port, allow=[agent_id], rule=RULES.get(name))
-        with t.watch(port, hole.port, expect=False):
-            wrapped = trace(t, t.wrap(config, [program, name, str(port), str(hole.port)]))
-        if wrapped == native:
-            break
-        if name in RACY:
-            print(f"note: {name}: attempt {attempt + 1} differed: {RACY[name]}", flush=True)
+    port, hole = t.port(), Hole(t, full=False)
+    config = t.both(port, hole.port, allow=[agent_id], rule=RULES.get(name))
+    with t.watch(port, hole.port, expect=False):
+        wrapped = trace(t, t.wrap(config, [program, name, str(port), str(hole.port)]))
     return native, wrapped
 
 
