@@ -148,9 +148,6 @@ static void last_close(struct sock *s, int fd) {
   case SOCK_FAILED:
     pending_close_fd(s, fd);
     break;
-  case SOCK_LISTENER:
-    listener_closing(s->listener);
-    break;
   default:
     break;
   }

@@ -118,7 +118,7 @@ static void config_path(char *path, size_t size) {
     snprintf(path, size, "%s/%s", cwd, given);
 }
 
-static bool compose(struct message *m, size_t *length, int *config) {
+static void compose(struct message *m, size_t *length, int *config) {
   char path[WIRE_PATH_MAX];
   size_t used = 0;
   config_path(path, sizeof path);
@@ -138,7 +138,6 @@ static bool compose(struct message *m, size_t *length, int *config) {
   m->hello.program_len = (uint32_t)n;
   *length = sizeof m->hello + used;
   session_header(&m->hello.hdr, WIRE_HELLO, *length);
-  return true;
 }
 
 static int judge(struct hello_answer *out) {

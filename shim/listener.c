@@ -396,8 +396,6 @@ int listener_touch(int fd) {
 
 /* -- close and bind -- */
 
-void listener_closing(struct listener *l) { (void)l; /* all is done once the number is closed */ }
-
 static void tell_closed(const struct listener *l) {
   struct wire_reply reply;
   struct wire_listen m = {.backlog = 0};

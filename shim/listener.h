@@ -35,8 +35,7 @@ int listener_touch(int fd);
 /* The same, for stand-ins only, after the kernel answered getsockname() with this address. */
 int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len);
 
-/* The last number of this process is about to be closed / has been closed. */
-void listener_closing(struct listener *l);
+/* The last number of this process has been closed. */
 void listener_closed(struct listener *l);
 
 /* shutdown() on a listener: no more connections, the name stays bound; listen() may follow. */
