@@ -103,7 +103,7 @@ static int compile(struct config *c, const char *path, char *why, size_t why_len
     snprintf(why, why_len, "%s: no memory for the rules: %s", path, strerror(errno));
     return -1;
   }
-  if (policy_compile(c->policy, c->rules->entry, &c->rules->count) != 0) {
+  if (policy_compile(c->policy, NULL, 0, c->rules) != 0) {
     snprintf(why, why_len, "%s: more than %u addresses and ports in the rules", path, RULES_MAX);
     return -1;
   }

@@ -56,7 +56,7 @@ static json_t *rule_json(const struct policy_item *item, size_t index) {
   json_object_set_new(o, "deny", patterns_json(&item->deny));
   set(o, "policy", item->rule.audit_only ? "audit" : "enforce");
   set(o, "truncation", item->rule.flags & ARENA_TRUNCATION_EOF ? "eof" : "reset");
-  set(o, "on_revoke", item->on_revoke == POLICY_REVOKE_CLOSE ? "close" : "keep");
+  set(o, "on_revoke", item->rule.on_revoke == POLICY_REVOKE_CLOSE ? "close" : "keep");
   set(o, "spiffe_id", item->rule.spiffe_id);
   set(o, "hint", item->rule.hint);
   if (!listen) {

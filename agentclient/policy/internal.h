@@ -46,11 +46,7 @@ struct policy_item {
   struct policy_entry *entries, **entries_tail;
   struct policy_patterns allow, deny;
   const char *unavailable; /* why this rule cannot work yet, or NULL */
-  uint32_t percent;        /* canary */
-  uint32_t detect_timeout_ms;
-  int on_revoke; /* enum policy_on_revoke */
 };
-enum policy_on_revoke { POLICY_REVOKE_KEEP = 0, POLICY_REVOKE_CLOSE = 1 };
 
 struct policy {
   _Atomic unsigned refs;
@@ -123,7 +119,6 @@ bool patterns_match(const struct policy_patterns *list, const struct spiffeid *i
 
 /* rule.c: the listen: and connect: lists. */
 int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect);
-const char *policy_mode_name(enum rules_mode mode);
 
 /* expand.c */
 const char *expand_variables(struct reader *r, const struct ynode *n);

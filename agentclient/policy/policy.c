@@ -220,7 +220,12 @@ bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid 
   return allowed;
 }
 
-int policy_compile(const struct policy *p, struct rules_entry *entries, uint32_t *count) {
+int policy_compile(const struct policy *p, const struct policy_addresses *found, size_t found_count,
+                   struct rules_table *table) {
+  struct rules_entry *entries = table->entry;
+  uint32_t *count = &table->count;
+  (void)found;
+  (void)found_count;
   *count = 0;
   if (p->unavailable || p->entry_count > RULES_MAX)
     return -1;

@@ -36,9 +36,26 @@ struct policy_settings {
   uint32_t daemon_linger_ms;     /* 30 s */
   uint32_t handshake_threads;    /* 0: one a core */
   enum policy_io_uring io_uring;
+  /* With svidwrap daemon --config: every session gets this configuration, whatever it brings along; variables are
+   * the daemon's own. */
+  bool enforce_config;
+  bool audit_required;        /* audit: {required}: no line, no new connection */
+  const char *metrics_listen; /* "127.0.0.1:9464", "[::1]:9464" or "unix:PATH"; NULL: none */
+  const char *state_dir;      /* where the counters of `svidwrap report` survive a restart; NULL: nowhere */
   /* A variable had a say in where lines go; in identity.scope or the agent's address. Variables are the program's,
    * the file may be somebody else's. */
   bool target_varies, agent_varies;
+};
+
+enum policy_on_change { POLICY_CHANGE_CLOSE = 0, POLICY_CHANGE_KEEP = 1 };
+enum policy_on_revoke { POLICY_REVOKE_CLOSE = 0, POLICY_REVOKE_KEEP = 1 };
+enum policy_on_failure { POLICY_FAILURE_ERROR = 0, POLICY_FAILURE_SUSPEND = 1 };
+
+/* limits: {...} of a rule; 0: none. Rates are new connections a second, by a token bucket of `burst`. */
+struct policy_limits {
+  uint32_t connections, connections_per_peer;
+  uint32_t rate, rate_per_peer;
+  uint32_t burst, burst_per_peer; /* default: the rate */
 };
 
 struct policy_rule {
@@ -50,7 +67,19 @@ struct policy_rule {
   int deny_errno;
   uint32_t flags;               /* RULES_... / ARENA_TRUNCATION_EOF */
   const char *spiffe_id, *hint; /* the identity this rule wants; NULL: the settings' */
-  const char *sni;              /* client: server name to send, or NULL */
+  const char *sni;              /* client: server name to send, or NULL: the host name that the program resolved */
+  const uint8_t *alpn;          /* client: protocols to offer, in wire format (RFC 7301), or NULL */
+  size_t alpn_len;
+  bool resumption; /* true unless the rule says off */
+  struct policy_limits limits;
+  enum policy_on_revoke on_revoke;   /* the agent took our identity away */
+  enum policy_on_change on_change;   /* a new policy does not allow it any more */
+  bool staged;                       /* mode off with an allow list: prepared for a later mode */
+  uint32_t percent;                  /* canary */
+  bool sticky;                       /* canary: sticky: process */
+  enum policy_on_failure on_failure; /* canary */
+  uint32_t suspend_for_ms;           /* canary, on_failure: suspend */
+  uint32_t detect_timeout_ms;        /* permissive: a peer that says nothing for so long is plaintext */
 };
 
 /* Reads a configuration text. path is for messages only. lookup answers ${NAME} (NULL: not set) and the
@@ -75,10 +104,32 @@ const char *policy_unavailable(const struct policy *p);
  * decides what to do about that. */
 bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *peer, const char **why);
 
-/* Writes the compiled entries of every rule, in order, into a table of RULES_MAX (not its seq or generation).
+/* permissive: is this peer's address listed in plaintext_from, so that it is plaintext at once, without a look at
+ * what it sends? */
+bool policy_plaintext_from(const struct policy *p, uint32_t rule, const struct sockaddr *peer, socklen_t len);
+
+/* A copy in which a rule, found by its name, has another mode (and percent; UINT32_MAX: as it is). NULL and a reason
+ * that says what would do: no such rule, no allow list, a mode that its kind cannot have. */
+struct policy *policy_with_mode(const struct policy *p, const char *rule, enum rules_mode mode, uint32_t percent,
+                                char *why, size_t why_len);
+int policy_mode_parse(const char *text, enum rules_mode *mode); /* 0, or -1 */
+const char *policy_mode_name(enum rules_mode mode);
+
+/* Host names in connect rules, in order of the rules: for the daemon to resolve. false: no more. */
+bool policy_host_at(const struct policy *p, size_t i, const char **name, uint32_t *rule);
+/* What the daemon found for them. */
+struct policy_addresses {
+  const char *name;
+  size_t count;
+  const uint8_t (*addr)[16]; /* as in rules_entry */
+};
+
+/* Writes the compiled entries of every rule, in order, and the host names into a table (not its seq or generation).
+ * found: the addresses of host names, or NULL; an entry each, behind the name's.
  * 0, or -1 when policy_unavailable() has something to say: a table without those rules would let what they
  * cover through in plaintext. */
-int policy_compile(const struct policy *p, struct rules_entry *entries, uint32_t *count);
+int policy_compile(const struct policy *p, const struct policy_addresses *found, size_t found_count,
+                   struct rules_table *table);
 
 /* The rules as understood, as text or JSON (malloc()ed). */
 char *policy_describe(const struct policy *p, bool json);

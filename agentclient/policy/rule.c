@@ -110,15 +110,14 @@ static int fill_in(struct reader *r, const struct ynode *n, struct policy_item *
         pool_printf(&r->policy->pool, "%s %.120s", rule->kind == RULES_LISTEN ? "listen" : "connect", item->where);
   item->allow = raw->allow;
   item->deny = raw->deny;
-  item->percent = raw->percent;
-  item->on_revoke = raw->on_revoke;
-  item->detect_timeout_ms = raw->detect_timeout_ms;
+  rule->percent = raw->percent;
+  rule->on_revoke = (enum policy_on_revoke)raw->on_revoke;
+  rule->detect_timeout_ms = raw->detect_timeout_ms;
+  rule->resumption = true;
   if (rule->mode == RULES_PERMISSIVE)
     item->unavailable = "mode: permissive is not available yet; write off or enforce";
   else if (rule->mode == RULES_CANARY)
     item->unavailable = "mode: canary is not available yet; write off or enforce";
-  else if (item->on_revoke == POLICY_REVOKE_CLOSE)
-    item->unavailable = "on_revoke: close is not available yet; connections are kept";
   return rule->name ? 0 : reader_fail(r, n, "out of memory");
 }
 
@@ -126,7 +125,7 @@ static int read_rule(struct reader *r, const struct ynode *n, enum rules_kind ki
   bool listen = kind == RULES_LISTEN;
   struct policy_item *item = &r->policy->items[r->policy->item_count];
   struct raw raw = {
-      .item = item, .mode = RULES_ENFORCE, .deny_errno = EACCES, .percent = 100, .detect_timeout_ms = 500};
+      .item = item, .mode = RULES_ENFORCE, .deny_errno = EACCES, .percent = 100, .detect_timeout_ms = 300};
   uint32_t seen;
   item->rule.kind = kind;
   item->rule.line = (int)n->line;

@@ -16,22 +16,33 @@
 
 #define RULES_MAGIC 0x454c5552u
 #define RULES_MAX   4096u
+#define RULES_NAMES 65536u /* bytes of host names, NUL-terminated, lower case, no dot at the end */
 
 enum rules_kind { RULES_LISTEN = 1, RULES_CONNECT = 2 };
 enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_ENFORCE = 3 };
 
+/* Beside ARENA_TRUNCATION_EOF in rules_entry.flags. */
+#define RULES_STAGED (1u << 16) /* mode off, but prepared: the listener is registered, so that the mode can change   \
+                                 */
+#define RULES_STICKY (1u << 17) /* canary: one decision for the life of a process, not one a connection */
+#define RULES_SUSPENDED                                                                                              \
+  (1u << 18) /* canary, on_failure: suspend: plaintext for now (set and taken back by the daemon) */
+
 /* One port range of one rule. Addresses are IPv6 in network byte order, IPv4 as ::ffff:a.b.c.d
- * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. */
+ * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. An entry with a
+ * host name covers the addresses that the program resolved that name to; the addresses which the daemon itself
+ * finds for it are entries of their own. */
 struct rules_entry {
-  uint8_t kind;   /* enum rules_kind */
-  uint8_t mode;   /* enum rules_mode */
-  uint8_t prefix; /* 0..128 */
-  uint8_t pad;
+  uint8_t kind;              /* enum rules_kind */
+  uint8_t mode;              /* enum rules_mode */
+  uint8_t prefix;            /* 0..128 */
+  uint8_t percent;           /* canary: 0..100 */
   uint16_t port_lo, port_hi; /* host byte order, inclusive */
   uint8_t addr[16];
   uint32_t rule;      /* index of the rule in the policy */
   int32_t deny_errno; /* what a refused connect() answers; EACCES unless the rule says otherwise */
-  uint32_t flags;     /* RULES_TRUNCATION_EOF ... */
+  uint32_t flags;     /* ARENA_TRUNCATION_EOF, RULES_... */
+  uint32_t host;      /* 0: by address alone; else 1 + offset in names */
 };
 
 struct rules_table {
@@ -40,6 +51,14 @@ struct rules_table {
   _Atomic uint32_t generation; /* of the policy; 0 is never used */
   uint32_t count;
   struct rules_entry entry[RULES_MAX];
+  char names[RULES_NAMES];
+};
+
+/* The names by which a program found an address, as in rules_table.names; none where it never asked. */
+#define RULES_HOSTS_MAX 4
+struct rules_hosts {
+  unsigned count;
+  char name[RULES_HOSTS_MAX][256];
 };
 
 /* The 16-byte form of an AF_INET or AF_INET6 address and its port. -1 for another family. */
@@ -65,9 +84,21 @@ static inline int rules_address(const struct sockaddr *sa, socklen_t len, uint8_
   return -1;
 }
 
-static inline int rules_entry_matches(const struct rules_entry *e, const uint8_t addr[16], uint16_t port) {
+static inline int rules_host_matches(const char *names, uint32_t host, const struct rules_hosts *hosts) {
+  if (host > RULES_NAMES - 256 || !hosts)
+    return 0;
+  for (unsigned i = 0; i < hosts->count && i < RULES_HOSTS_MAX; i++)
+    if (strncmp(names + host - 1, hosts->name[i], 256) == 0)
+      return 1;
+  return 0;
+}
+
+static inline int rules_entry_matches(const struct rules_entry *e, const char *names, const uint8_t addr[16],
+                                      uint16_t port, const struct rules_hosts *hosts) {
   if (port < e->port_lo || port > e->port_hi)
     return 0;
+  if (e->host)
+    return rules_host_matches(names, e->host, hosts);
   unsigned whole = e->prefix / 8u, rest = e->prefix % 8u;
   if (whole > 16 || (whole && memcmp(e->addr, addr, whole) != 0))
     return 0;
@@ -76,8 +107,8 @@ static inline int rules_entry_matches(const struct rules_entry *e, const uint8_t
 
 /* Copies the first entry of this kind that matches. 1: found (mode may be RULES_OFF), 0: none,
  * -1: the table is malformed or is being rewritten without end (treat as an error, never as "none"). */
-static inline int rules_match(const struct rules_table *t, enum rules_kind kind, const uint8_t given[16],
-                              uint16_t port, struct rules_entry *out) {
+static inline int rules_match_host(const struct rules_table *t, enum rules_kind kind, const uint8_t given[16],
+                                   uint16_t port, const struct rules_hosts *hosts, struct rules_entry *out) {
   static const uint8_t any6[16], any4[16] = {[10] = 0xff, [11] = 0xff};
   uint8_t addr[16];
   memcpy(addr, given, sizeof addr);
@@ -96,7 +127,7 @@ static inline int rules_match(const struct rules_table *t, enum rules_kind kind,
     if (t->magic != RULES_MAGIC || count > RULES_MAX)
       return -1;
     for (uint32_t i = 0; i < count && !found; i++) {
-      if (t->entry[i].kind == (uint8_t)kind && rules_entry_matches(&t->entry[i], addr, port)) {
+      if (t->entry[i].kind == (uint8_t)kind && rules_entry_matches(&t->entry[i], t->names, addr, port, hosts)) {
         *out = t->entry[i];
         found = 1;
       }
@@ -106,6 +137,11 @@ static inline int rules_match(const struct rules_table *t, enum rules_kind kind,
       return found;
   }
   return -1;
+}
+
+static inline int rules_match(const struct rules_table *t, enum rules_kind kind, const uint8_t addr[16],
+                              uint16_t port, struct rules_entry *out) {
+  return rules_match_host(t, kind, addr, port, NULL, out);
 }
 
 #endif

@@ -16,12 +16,14 @@
 #ifndef SVIDWRAP_WIRE_H
 #define SVIDWRAP_WIRE_H
 
+#include "rules.h"
+
 #include <netinet/in.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 #define WIRE_MAGIC    0x31575653u /* "SVW1" in memory on a little-endian machine */
-#define WIRE_VERSION  1
+#define WIRE_VERSION  2
 #define WIRE_MAX      65536 /* no message is longer than this */
 #define WIRE_FDS_MAX  2     /* and none carries more descriptors */
 #define WIRE_TEXT_MAX 512   /* NUL-terminated, UTF-8, for a log line */
@@ -66,13 +68,18 @@ enum wire_type {
   WIRE_ALERT = 10, /* struct wire_alert: an alert ended a connection after the handshake; for the audit log.
                       Answer: wire_reply. */
 
+  WIRE_PLAIN = 11, /* struct wire_plain: a managed connect() goes out in plaintext, as its rule says (off and staged,
+                      canary). Nobody waits for the answer (wire_reply). */
+  WIRE_ADMIN = 12, /* struct wire_hdr and JSON behind it ({"verb": ...}), from the CLI, of the daemon's own uid or
+                      root's. Answer: wire_reply, fds: [memfd with the JSON answer] or none. */
+
   /* daemon -> shim */
   WIRE_WELCOME = 64,   /* struct wire_welcome; fds: [arena memfd, rules memfd] */
   WIRE_REPLY = 65,     /* struct wire_reply */
   WIRE_CONNECTED = 66, /* struct wire_connected */
 
   /* daemon -> shim over a connection to a stand-in listener (SOCK_STREAM) */
-  WIRE_HANDOVER = 96, /* struct wire_handover; fds: [TCP socket] when kind is HANDOVER_CONN */
+  WIRE_HANDOVER = 96, /* struct wire_handover; fds: [TCP socket] when kind is HANDOVER_CONN or _PLAIN */
 };
 
 struct wire_hdr {
@@ -169,6 +176,7 @@ struct wire_connect {
   uint32_t wait_ms; /* 0: the daemon's handshake_timeout */
   uint32_t dest_len;
   struct sockaddr_storage dest; /* as the program gave it */
+  struct rules_hosts hosts;     /* what it had resolved to that address, the newest first */
 };
 #define WIRE_CONNECT_IN_PROGRESS 1u /* TCP connect() answered EINPROGRESS: wait for it first */
 
@@ -180,6 +188,20 @@ struct wire_connected {
   uint32_t slot;     /* valid when status is WIRE_OK */
   uint32_t slot_use; /* arena_slot.use, so that a stale reply cannot name a reused slot */
   char text[WIRE_TEXT_MAX];
+};
+
+struct wire_plain {
+  struct wire_hdr hdr;
+  struct wire_token token;
+  uint32_t rule; /* rules_entry.rule */
+  uint32_t why;  /* enum wire_plain_why */
+  uint32_t local_len, dest_len;
+  struct sockaddr_storage local, dest; /* local_len 0: not known yet */
+};
+enum wire_plain_why {
+  WIRE_PLAIN_OFF = 1,       /* mode off of a staged rule */
+  WIRE_PLAIN_PERCENT = 2,   /* canary: not among the percent */
+  WIRE_PLAIN_SUSPENDED = 3, /* canary: suspended after failures */
 };
 
 struct wire_arena {
@@ -213,6 +235,8 @@ enum wire_handover_kind {
   HANDOVER_REGISTER = 2, /* the daemon is new: say HELLO, register the listener, dial the agent */
   HANDOVER_AGENT = 3,    /* dial the agent again (WIRE_IDENTITY) */
   HANDOVER_WAKE = 4,     /* nothing to do: a parked connection comes again */
+  HANDOVER_PLAIN = 5,    /* a TCP socket in it, as HANDOVER_CONN, but in plaintext as the rule says: no slot */
+  HANDOVER_SWEEP = 6,    /* connections were revoked (arena_slot.revoked): shut yours down */
 };
 #define HANDOVER_PARK 'P'
 

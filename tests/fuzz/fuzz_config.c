@@ -19,13 +19,13 @@ static const char *vars(void *arg, const char *name) {
 }
 
 static void check_table(const struct policy *p) {
-  static struct rules_entry entries[RULES_MAX];
-  uint32_t count = 0;
-  int rc = policy_compile(p, entries, &count);
+  static struct rules_table table;
+  int rc = policy_compile(p, NULL, 0, &table);
+  uint32_t count = table.count;
   if ((rc == 0) == (policy_unavailable(p) != NULL) || count > RULES_MAX)
     abort();
   for (uint32_t i = 0; i < count; i++) {
-    const struct rules_entry *e = &entries[i];
+    const struct rules_entry *e = &table.entry[i];
     if (e->port_lo == 0 || e->port_lo > e->port_hi || e->prefix > 128 || !policy_rule_at(p, e->rule) ||
         e->kind != (uint8_t)policy_rule_at(p, e->rule)->kind || e->mode != (uint8_t)policy_rule_at(p, e->rule)->mode)
       abort();

@@ -55,7 +55,7 @@ static struct rules_table table;
 static int compile(const struct policy *p) {
   memset(&table, 0, sizeof table);
   table.magic = RULES_MAGIC;
-  return policy_compile(p, table.entry, &table.count);
+  return policy_compile(p, NULL, 0, &table);
 }
 
 /* Rule that covers this address, -1 if none does. */
@@ -291,7 +291,6 @@ static void what_is_not_available_yet_is_told_and_cannot_be_compiled(void **stat
       {"connect: [{to: localhost:6379, mode: enforce, allow: [spiffe://d/a]}]", "host names"},
       {"listen:\n- {port: 1, mode: permissive, allow: [spiffe://d/a]}", "t.yaml:2:3: mode: permissive"},
       {"connect: [{to: 10.0.0.1:1, mode: canary, percent: 25, allow: [spiffe://d/a]}]", "mode: canary"},
-      {"listen: [{port: 1, on_revoke: close, allow: [spiffe://d/a]}]", "on_revoke: close"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct policy *p = parse(cases[i].yaml);
