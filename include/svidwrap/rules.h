@@ -22,7 +22,8 @@ enum rules_kind { RULES_LISTEN = 1, RULES_CONNECT = 2 };
 enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_ENFORCE = 3 };
 
 /* Beside ARENA_TRUNCATION_EOF in rules_entry.flags. */
-#define RULES_STAGED (1u << 16) /* mode off, but prepared: the listener is registered, so that the mode can change   \
+#define RULES_STAGED                                                                                                 \
+  (1u << 16)                    /* mode off, but prepared: the listener is registered, so that the mode can change   \
                                  */
 #define RULES_STICKY (1u << 17) /* canary: one decision for the life of a process, not one a connection */
 #define RULES_SUSPENDED                                                                                              \
