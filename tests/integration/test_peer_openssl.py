@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a wrapped program stand what the openssl command does on request: key updates in both directions, every
 cipher and group of TLS 1.3 that we take?"""
+import fcntl
 import os
 import re
 import subprocess
 import sys
+import termios
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "peers"))
@@ -37,7 +39,11 @@ class Command:
     def say(self, line):
         self.popen.stdin.write(line.encode() + b"\n")
         self.popen.stdin.flush()
-        time.sleep(0.03)  # a command counts only at the start of what openssl reads at once
+        # A command counts only at the start of what openssl reads at once: it has to have read this line.
+        until("openssl reads its input", lambda: self.popen.poll() is not None or self.unread() == 0)
+
+    def unread(self):
+        return int.from_bytes(fcntl.ioctl(self.popen.stdin, termios.FIONREAD, b"\0" * 4), sys.byteorder)
 
     def hear(self, pattern):
         def look():
