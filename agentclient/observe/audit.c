@@ -43,7 +43,7 @@ const char *audit_address(const struct sockaddr *sa, char *buf, size_t len) {
   return buf;
 }
 
-void audit_write(struct log *to, const struct audit_event *e) {
+int audit_write(struct log *to, const struct audit_event *e) {
   char stamp[FORMAT_TIME_LEN], local[64], remote[64];
   json_t *o = json_object();
   set(o, "timestamp", format_time(stamp));
@@ -60,9 +60,9 @@ void audit_write(struct log *to, const struct audit_event *e) {
   set(o, "program", e->program);
   char *line = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
   json_decref(o);
-  if (line)
-    log_raw(to, line);
-  else
+  int rc = line ? log_raw(to, line) : -1;
+  if (!line)
     log_error(to, "audit: out of memory: a line is missing here");
   free(line);
+  return rc;
 }

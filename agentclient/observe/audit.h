@@ -26,7 +26,8 @@ struct audit_event {
   pid_t pid;
   const char *program;
 };
-void audit_write(struct log *to, const struct audit_event *e);
+/* 0, or -1: the line was lost, and is counted (log_ready()). */
+int audit_write(struct log *to, const struct audit_event *e);
 
 /* "127.0.0.1:6379", "[::1]:6379", v4-mapped as IPv4; buf of at least 64 bytes. */
 const char *audit_address(const struct sockaddr *sa, char *buf, size_t len);

@@ -49,7 +49,7 @@ struct log *log_open(const char *to, enum policy_log_format format, enum policy_
   if (strcmp(to, "auto") == 0)
     to = foreground ? "stderr" : "syslog";
   if (sink_open(&l->sink, to) != 0) {
-    snprintf(why, why_len, "log: %s: %s", to, strerror(errno));
+    snprintf(why, why_len, "log: %s: %s", to, errno == ENXIO ? "nobody reads this FIFO" : strerror(errno));
     free(l);
     return NULL;
   }
@@ -146,15 +146,35 @@ static void emit(struct log *l, enum policy_log_format format, enum policy_log_l
   sink_write(&l->sink, severity(level), line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
+static const char *loss(const struct log *l) {
+  return l->sink.err == EAGAIN ? "whoever reads this log is too slow" : strerror(l->sink.err);
+}
+
 /* Tells of lines that were lost, as soon as there is room for that again. */
-static void emit_dropped(struct log *l, enum policy_log_format format) {
-  char text[96];
+static void emit_dropped(struct log *l) {
+  char text[256];
   uint64_t lost = sink_dropped(&l->sink);
   if (lost == 0)
     return;
-  snprintf(text, sizeof text, "log: %" PRIu64 " lines were lost, whoever reads this log is too slow", lost);
-  emit(l, format, POLICY_LOG_WARNING, text);
+  snprintf(text, sizeof text, "log: %" PRIu64 " lines were lost: %s", lost, loss(l));
+  emit(l, l->format, POLICY_LOG_WARNING, text);
   l->sink.dropped = l->sink.dropped ? lost : 0; /* still no room: the sum stays */
+}
+
+/* The same among audit lines, whose reader counts them. */
+static bool emit_dropped_raw(struct log *l) {
+  char stamp[FORMAT_TIME_LEN];
+  uint64_t lost = sink_dropped(&l->sink);
+  if (lost == 0)
+    return true;
+  json_t *o = json_pack("{s:s, s:s, s:I, s:s}", "timestamp", format_time(stamp), "event", "lines_lost", "lines",
+                        (json_int_t)lost, "reason", loss(l));
+  char *line = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+  bool told = line && sink_write(&l->sink, LOG_WARNING, line, strlen(line)) == 0;
+  l->sink.dropped = told ? 0 : lost;
+  free(line);
+  json_decref(o);
+  return told;
 }
 
 void log_line(struct log *l, enum policy_log_level level, const char *fmt, ...) {
@@ -168,7 +188,7 @@ void log_line(struct log *l, enum policy_log_level level, const char *fmt, ...) 
     va_end(ap);
     format_clean(raw, clean, sizeof clean);
     pthread_mutex_lock(&l->lock);
-    emit_dropped(l, l->format);
+    emit_dropped(l);
     emit(l, l->format, level, clean);
     pthread_mutex_unlock(&l->lock);
   }
@@ -176,13 +196,29 @@ void log_line(struct log *l, enum policy_log_level level, const char *fmt, ...) 
   errno = saved;
 }
 
-void log_raw(struct log *l, const char *line) {
+int log_raw(struct log *l, const char *line) {
   int saved = errno;
   l = hold(l);
   pthread_mutex_lock(&l->lock);
-  emit_dropped(l, POLICY_LOG_JSON); /* audit lines are JSON whatever the log is */
-  sink_write(&l->sink, LOG_INFO, line, strlen(line));
+  (void)emit_dropped_raw(l);
+  int rc = sink_write(&l->sink, LOG_INFO, line, strlen(line));
   pthread_mutex_unlock(&l->lock);
   log_unref(l);
   errno = saved;
+  return rc;
+}
+
+bool log_ready(struct log *l, char *why, size_t why_len) {
+  int saved = errno;
+  l = hold(l);
+  pthread_mutex_lock(&l->lock);
+  bool ready = emit_dropped_raw(l);
+  if (!ready) {
+    static const char *const kinds[] = {"stderr", "", "syslog"};
+    snprintf(why, why_len, "%s: %s", l->sink.path ? l->sink.path : kinds[l->sink.kind], loss(l));
+  }
+  pthread_mutex_unlock(&l->lock);
+  log_unref(l);
+  errno = saved;
+  return ready;
 }

@@ -11,6 +11,8 @@
 #include "../policy/policy.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 struct log; /* reference-counted, thread-safe */
 
@@ -33,7 +35,11 @@ void log_line(struct log *l, enum policy_log_level level, const char *fmt, ...) 
 #define log_info(l, ...)    log_line((l), POLICY_LOG_INFO, __VA_ARGS__)
 #define log_debug(l, ...)   log_line((l), POLICY_LOG_DEBUG, __VA_ARGS__)
 
-/* One finished line as it is (audit); adds the newline. */
-void log_raw(struct log *l, const char *line);
+/* One finished line as it is (audit); adds the newline. 0, or -1: it was lost, and is counted. */
+int log_raw(struct log *l, const char *line);
+
+/* Can audit lines be written? false, with "PATH: cause" in why, after a line was lost and as long as nothing can be
+ * written: each call tries to tell of the lines that were lost. */
+bool log_ready(struct log *l, char *why, size_t why_len);
 
 #endif

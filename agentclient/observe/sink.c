@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
@@ -25,6 +26,14 @@ const char *sink_syslog_path = "/dev/log";
 
 static int open_path(const char *path) {
   return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+}
+
+static void remember(struct sink *s) {
+  struct stat st;
+  if (fstat(s->fd, &st) == 0) {
+    s->dev = st.st_dev;
+    s->ino = st.st_ino;
+  }
 }
 
 static int open_syslog(void) {
@@ -59,6 +68,7 @@ int sink_open(struct sink *s, const char *to) {
     errno = err;
     return -1;
   }
+  remember(s);
   return 0;
 }
 
@@ -79,21 +89,39 @@ int sink_reopen(struct sink *s) {
   if (s->fd >= 0)
     close(s->fd);
   s->fd = fd;
+  if (s->kind == SINK_FILE)
+    remember(s);
   return 0;
 }
 
-/* How much was written. In pieces of PIPE_BUF at most: poll() promises a pipe's writer that much and no more. */
-static size_t write_some(int fd, const char *data, size_t len) {
+/* Is there a file to write to? The path may have been moved away, and the file behind our descriptor deleted. */
+static bool follow(struct sink *s) {
+  struct stat st;
+  if (stat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino)
+    return true;
+  if (sink_reopen(s) == 0)
+    return true;
+  s->err = errno;
+  return fstat(s->fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* How much was written, and why not more. In pieces of PIPE_BUF at most: poll() promises a pipe's writer that much
+ * and no more. */
+static size_t write_some(int fd, const char *data, size_t len, int *err) {
   size_t done = 0;
   while (done < len) {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
-    if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+    if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT)) {
+      *err = p.revents & (POLLERR | POLLHUP) ? EPIPE : p.revents & POLLNVAL ? EBADF : EAGAIN;
       break;
+    }
     ssize_t n = write(fd, data + done, len - done < PIPE_BUF ? len - done : PIPE_BUF);
     if (n < 0 && errno == EINTR)
       continue;
-    if (n <= 0)
+    if (n <= 0) {
+      *err = n < 0 ? errno : EIO;
       break;
+    }
     done += (size_t)n;
   }
   return done;
@@ -101,13 +129,15 @@ static size_t write_some(int fd, const char *data, size_t len) {
 
 static bool write_stream(struct sink *s, int fd, const char *line, size_t len) {
   char small[1024], *buf = len + 2 <= sizeof small ? small : malloc(len + 2);
-  if (!buf)
+  if (!buf) {
+    s->err = ENOMEM;
     return false;
+  }
   size_t begin = s->torn ? 1 : 0, all = begin + len + 1;
   buf[0] = '\n';
   memcpy(buf + begin, line, len);
   buf[all - 1] = '\n';
-  size_t done = write_some(fd, buf, all);
+  size_t done = write_some(fd, buf, all, &s->err);
   if (done > 0)
     s->torn = done < all;
   if (buf != small)
@@ -128,19 +158,23 @@ static bool write_syslog(struct sink *s, int severity, const char *line, size_t 
   for (int tries = 0; tries < 2; tries++) {
     if (s->fd >= 0 && sendmsg(s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
       return true;
+    s->err = errno;
     if (s->fd >= 0 && (errno == EAGAIN || errno == EINTR || errno == EMSGSIZE || errno == ENOBUFS))
       return false;
-    if (sink_reopen(s) != 0) /* the logger was restarted, or was not there yet */
+    if (sink_reopen(s) != 0) { /* the logger was restarted, or was not there yet */
+      s->err = errno;
       return false;
+    }
   }
   return false;
 }
 
-void sink_write(struct sink *s, int severity, const char *line, size_t len) {
+int sink_write(struct sink *s, int severity, const char *line, size_t len) {
   bool ok = s->kind == SINK_SYSLOG   ? write_syslog(s, severity, line, len)
             : s->kind == SINK_STDERR ? write_stream(s, STDERR_FILENO, line, len)
-                                     : write_stream(s, s->fd, line, len);
+                                     : follow(s) && write_stream(s, s->fd, line, len);
   s->dropped += !ok;
+  return ok ? 0 : -1;
 }
 
 uint64_t sink_dropped(struct sink *s) {

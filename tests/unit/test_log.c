@@ -222,8 +222,76 @@ static void a_line_that_was_cut_off_does_not_spoil_the_next(void **state) {
   log_unref(l);
   slurp(path, buf, sizeof buf);
   assert_non_null(strstr(buf, "\n{\"timestamp\":"));
-  assert_non_null(strstr(buf, "1 lines were lost"));
+  assert_non_null(strstr(buf, "\"event\":\"lines_lost\",\"lines\":1,\"reason\":\"File too large\"}"));
   assert_non_null(strstr(buf, "\n{\"whole\":1}\n"));
+}
+
+static void a_file_that_logrotate_moved_is_left_for_the_new_one(void **state) {
+  (void)state;
+  char buf[512];
+  unlink(path);
+  struct log *l = open_log(path, POLICY_LOG_TEXT, POLICY_LOG_INFO);
+  assert_int_equal(log_raw(l, "before"), 0);
+  assert_int_equal(rename(path, other), 0);
+  assert_int_equal(log_raw(l, "after"), 0);
+  unlink(path);
+  assert_int_equal(log_raw(l, "deleted, and made again"), 0);
+  log_unref(l);
+  assert_string_equal(slurp(other, buf, sizeof buf), "before\n");
+  assert_string_equal(slurp(path, buf, sizeof buf), "deleted, and made again\n");
+}
+
+/* Written to a file that no directory names any more, a line would be gone without anybody noticing. */
+static void a_directory_that_is_gone_loses_lines_and_says_so_when_it_is_back(void **state) {
+  (void)state;
+  char sub[80], file[96], away[96], buf[512], why[256] = "";
+  snprintf(sub, sizeof sub, "%s/sub", dir);
+  snprintf(file, sizeof file, "%s/audit.log", sub);
+  snprintf(away, sizeof away, "%s/moved", dir);
+  assert_int_equal(mkdir(sub, 0700), 0);
+  struct log *l = open_log(file, POLICY_LOG_TEXT, POLICY_LOG_INFO);
+  assert_true(log_ready(l, why, sizeof why));
+  unlink(file);
+  assert_int_equal(rename(sub, away), 0);
+  assert_int_equal(log_raw(l, "one"), -1);
+  assert_int_equal(log_raw(l, "two"), -1);
+  assert_false(log_ready(l, why, sizeof why));
+  assert_non_null(strstr(why, "/sub/audit.log: No such file or directory"));
+  assert_int_equal(rename(away, sub), 0);
+  assert_true(log_ready(l, why, sizeof why));
+  assert_int_equal(log_raw(l, "three"), 0);
+  log_unref(l);
+  slurp(file, buf, sizeof buf);
+  assert_non_null(
+      strstr(buf, "\"event\":\"lines_lost\",\"lines\":2,\"reason\":\"No such file or directory\"}\nthree\n"));
+  unlink(file);
+  rmdir(sub);
+}
+
+static void a_fifo_without_reader_is_refused_and_one_that_loses_him_goes_on_later(void **state) {
+  (void)state;
+  char why[256] = "", buf[512];
+  unlink(path);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  signal(SIGPIPE, SIG_IGN);
+  assert_null(log_open(path, POLICY_LOG_TEXT, POLICY_LOG_INFO, false, why, sizeof why));
+  assert_non_null(strstr(why, "nobody reads this FIFO"));
+  int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  struct log *l = open_log(path, POLICY_LOG_TEXT, POLICY_LOG_INFO);
+  close(reader);
+  alarm(60);
+  assert_int_equal(log_raw(l, "nobody hears this"), -1);
+  assert_false(log_ready(l, why, sizeof why));
+  reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  assert_int_equal(log_raw(l, "heard"), 0);
+  alarm(0);
+  ssize_t n = read(reader, buf, sizeof buf - 1);
+  assert_true(n > 0);
+  buf[n] = 0;
+  assert_non_null(strstr(buf, "\"lines\":1,\"reason\":\"Broken pipe\"}\nheard\n"));
+  close(reader);
+  log_unref(l);
+  unlink(path);
 }
 
 static int listen_syslog(void) {
@@ -326,6 +394,9 @@ int main(void) {
       cmocka_unit_test(reopening_writes_to_the_new_file_and_keeps_the_old_when_it_cannot),
       cmocka_unit_test(a_full_pipe_never_blocks_and_lost_lines_are_counted),
       cmocka_unit_test(a_line_that_was_cut_off_does_not_spoil_the_next),
+      cmocka_unit_test(a_file_that_logrotate_moved_is_left_for_the_new_one),
+      cmocka_unit_test(a_directory_that_is_gone_loses_lines_and_says_so_when_it_is_back),
+      cmocka_unit_test(a_fifo_without_reader_is_refused_and_one_that_loses_him_goes_on_later),
       cmocka_unit_test(syslog_gets_a_priority_a_name_and_no_second_time),
       cmocka_unit_test(syslog_is_found_again_after_a_restart_and_never_blocks),
       cmocka_unit_test(the_default_may_be_replaced_while_others_write),
