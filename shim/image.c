@@ -9,6 +9,7 @@
 
 #include "fdtab.h"
 #include "hooks/close.h"
+#include "hosts.h"
 #include "libc.h"
 #include "listener.h"
 #include "pending.h"
@@ -30,10 +31,12 @@ void image_before_fork(void) {
   pending_fork_prepare();
   fdtab_before_fork(&saved);
   fork_signals = saved;
+  hosts_before_fork();
 }
 
 void image_after_fork_parent(void) {
   lock_signals saved = fork_signals;
+  hosts_after_fork_parent();
   fdtab_after_fork_parent(&saved);
   /* The handlers are not told of a failure; a share too many only costs a close_notify. */
   pending_fork_parent(false);
@@ -41,6 +44,7 @@ void image_after_fork_parent(void) {
 
 void image_after_fork_child(void) {
   lock_signals saved = fork_signals;
+  hosts_after_fork_child();
   session_after_fork();
   listener_after_fork();
   spare_after_fork();

@@ -8,6 +8,7 @@
 #ifndef SHIM_LIBC_H
 #define SHIM_LIBC_H
 
+#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -81,6 +82,14 @@
                        const posix_spawnattr_t *, char *const[], char *const[]))                   \
   X(int, posix_spawnp, (pid_t *, const char *, const posix_spawn_file_actions_t *,                 \
                         const posix_spawnattr_t *, char *const[], char *const[]))                  \
+  X(int, getaddrinfo, (const char *, const char *, const struct addrinfo *, struct addrinfo **))   \
+  X(int, getaddrinfo_a, (int, struct gaicb **, int, struct sigevent *))                            \
+  X(struct hostent *, gethostbyname, (const char *))                                               \
+  X(struct hostent *, gethostbyname2, (const char *, int))                                         \
+  X(int, gethostbyname_r, (const char *, struct hostent *, char *, size_t, struct hostent **,      \
+                           int *))                                                                 \
+  X(int, gethostbyname2_r, (const char *, int, struct hostent *, char *, size_t, struct hostent **, \
+                            int *))                                                                \
   X(void, _exit, (int))                                                                            \
   X(void, _Exit, (int))                                                                            \
   X(long, syscall, (long, ...))

@@ -173,7 +173,8 @@ int pending_ask(struct sock *s, struct pending *p, int fd) {
                            .rule = p->rule.rule,
                            .flags = p->in_progress ? WIRE_CONNECT_IN_PROGRESS : 0,
                            .dest_len = p->dest_len,
-                           .dest = p->dest};
+                           .dest = p->dest,
+                           .hosts = p->hosts};
   session_header(&m.hdr, WIRE_CONNECT, sizeof m);
   rc = carry(s, p, fd);
   if (rc != 0 && rc != -EMFILE)
@@ -317,7 +318,8 @@ static int proceed(struct sock *s, struct pending *p, int fd, bool nonblock) {
   return -1;
 }
 
-int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule) {
+int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
+                    const struct rules_hosts *hosts) {
   int flags = libc_real()->fcntl(fd, F_GETFL), keep = errno;
   if (flags < 0)
     return -1;
@@ -330,6 +332,7 @@ int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const stru
     return -1;
   }
   p->rule = *rule;
+  p->hosts = *hosts;
   p->dest_len = len;
   memcpy(&p->dest, sa, len);
   /* A socket that does not block has its reply socket before TCP starts: it is what is watched from now on. */
@@ -375,12 +378,13 @@ static int looks_like_tcp(int fd) {
 static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   struct sockaddr_storage copy; /* what is judged is what is connected to, whoever writes to sa meanwhile */
   struct rules_entry rule;
+  struct rules_hosts hosts;
   int keep = errno, tcp = looks_like_tcp(fd);
   errno = keep;
   if (tcp == 0 || len > (socklen_t)sizeof copy)
     return libc_real()->connect(fd, sa, len);
   memcpy(&copy, sa, len);
-  int managed = session_match(RULES_CONNECT, (struct sockaddr *)&copy, len, &rule);
+  int managed = session_match_connect((struct sockaddr *)&copy, len, &hosts, &rule);
   if (managed < 0)
     return -1;
   errno = keep;
@@ -400,7 +404,7 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
     errno = EACCES;
     return -1;
   }
-  return pending_connect(fd, (struct sockaddr *)&copy, len, &rule);
+  return pending_connect(fd, (struct sockaddr *)&copy, len, &rule, &hosts);
 }
 
 int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len) {

@@ -28,7 +28,8 @@ int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len);
 
 /* connect() on fd to a managed address. Result and errno as connect(). The one real connect() of a
  * managed socket is in here (pending_real_connect), so that it can move to the daemon one day. */
-int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule);
+int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
+                    const struct rules_hosts *hosts);
 /* A further connect() on a number whose sock is PENDING, FAILED or CONN. */
 int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, socklen_t len);
 

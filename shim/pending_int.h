@@ -65,6 +65,7 @@ struct pending {
   bool lent;              /* given back by pending_exec() */
   uint32_t regs;          /* epollreg's list */
   struct rules_entry rule;
+  struct rules_hosts hosts; /* by which the rule was found */
   struct sockaddr_storage dest;
   socklen_t dest_len;
   struct pending *next_free;

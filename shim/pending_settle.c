@@ -237,7 +237,7 @@ static int repeat(struct sock *s, struct pending *p, int fd, int status) {
 /* The rules may have been read anew between our look and the daemon's; then ours has another number now. */
 static bool rule_moved(struct pending *p) {
   struct rules_entry rule;
-  if (session_match(RULES_CONNECT, (const struct sockaddr *)&p->dest, p->dest_len, &rule) != 1 ||
+  if (session_match_connect((const struct sockaddr *)&p->dest, p->dest_len, &p->hosts, &rule) != 1 ||
       rule.rule == p->rule.rule)
     return false;
   p->rule = rule;

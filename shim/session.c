@@ -11,6 +11,7 @@
 #include "environ.h"
 #include "fdtab.h"
 #include "hello.h"
+#include "hosts.h"
 #include "libc.h"
 #include "transport.h"
 
@@ -103,6 +104,7 @@ static int install(struct hello_answer *a) {
   }
   /* The old table stays mapped: another thread may be reading it. A daemon restart costs one mapping. */
   session.rules = rules;
+  hosts_rules(rules);
   session.token = a->welcome.token;
   session.daemon_pid = a->welcome.daemon_pid;
   memcpy(session.endpoint, a->welcome.endpoint, sizeof session.endpoint);
@@ -251,14 +253,17 @@ int session_agent_once(void) {
 
 /* -- what the hooks ask -- */
 
-int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {
+static int match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
+                 struct rules_entry *out) {
   uint8_t addr[16];
   uint16_t port;
   if (rules_address(sa, len, addr, &port) != 0)
     return 0;
   if (session_ready(false) != 0)
     return -1;
-  int found = rules_match(session.rules, kind, addr, port, out);
+  if (hosts)
+    hosts_lookup(addr, hosts);
+  int found = rules_match_host(session.rules, kind, addr, port, hosts, out);
   if (found < 0) {
     session_complain("the rules in shared memory are damaged: refusing; restart the daemon");
     errno = EACCES;
@@ -267,6 +272,16 @@ int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len
   if (found == 0 || out->mode == RULES_OFF)
     return 0;
   return session_agent_once() == 0 ? 1 : -1;
+}
+
+int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {
+  struct rules_hosts hosts;
+  return match(kind, sa, len, kind == RULES_CONNECT ? &hosts : NULL, out);
+}
+
+int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
+                          struct rules_entry *out) {
+  return match(RULES_CONNECT, sa, len, hosts, out);
 }
 
 int session_dial(void) { return transport_dial(session.daemon_uid, session.had_daemon); }

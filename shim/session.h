@@ -20,6 +20,11 @@
  * -1 and errno: cannot tell (no daemon, bad configuration): refuse. Says HELLO when needed. */
 int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out);
 
+/* The same for a destination, with the names by which this program found the address: *hosts receives them, for the
+ * daemon to judge by. */
+int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
+                          struct rules_entry *out);
+
 /* A fresh SOCK_SEQPACKET connection to the daemon, its SO_PEERCRED checked, hidden number not yet
  * assigned (the caller keeps it short or fdtab_hide()s it), blocking, close-on-exec. Starts the daemon
  * when none answers. -1 and errno. */

@@ -246,6 +246,12 @@ int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len
   return 0;
 }
 
+int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
+                          struct rules_entry *out) {
+  *hosts = (struct rules_hosts){0};
+  return session_match(RULES_CONNECT, sa, len, out);
+}
+
 int session_dial(void) {
   int s = libc_real()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (libc_real()->connect(s, (struct sockaddr *)&daemon_addr, daemon_len) != 0)
