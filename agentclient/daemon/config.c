@@ -145,6 +145,14 @@ static int check_settings(struct config *c, const char *path, bool foreign, char
   return 0;
 }
 
+/* Another user's program chooses what path it names: its rules are not to be taken for ours. */
+static char *label_of(const struct config_source *src, bool trusted) {
+  char *label = NULL;
+  if (trusted)
+    return strdup(src->path);
+  return asprintf(&label, "%s (uid %u)", src->path, (unsigned)src->uid) < 0 ? NULL : label;
+}
+
 static struct config *config_new(const struct config_source *src, const struct text *t, bool trusted, char *why,
                                  size_t why_len) {
   struct config *c = calloc(1, sizeof *c);
@@ -155,6 +163,12 @@ static struct config *config_new(const struct config_source *src, const struct t
   c->refs = 1;
   c->rules_fd = -1;
   c->trusted = trusted;
+  c->label = label_of(src, trusted);
+  if (!c->label) {
+    snprintf(why, why_len, "%s: out of memory", src->path);
+    config_unref(c);
+    return NULL;
+  }
   c->policy = policy_parse(src->path, t->data, t->len, lookup, (void *)(uintptr_t)src, why, why_len);
   bool foreign = src->uid != geteuid(); /* the variables are another user's */
   if (c->policy && check_settings(c, src->path, foreign, why, why_len) == 0 &&
@@ -211,6 +225,7 @@ void config_unref(struct config *c) {
   log_unref(c->log);
   policy_unref(c->policy);
   free(c->endpoint);
+  free(c->label);
   free(c);
 }
 

@@ -104,7 +104,8 @@ static void listener_late(evutil_socket_t fd, short what, void *arg) {
 }
 
 static void listener_report(struct listener *l, const struct serve_conn *c) {
-  struct report_connection r = {.session = l->speaker,
+  struct report_connection r = {.worker = l->worker,
+                                .session = l->speaker,
                                 .inbound = true,
                                 .rule = c->rule,
                                 .local = (const struct sockaddr *)&c->local,

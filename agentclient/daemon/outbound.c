@@ -63,7 +63,8 @@ static void report(struct outbound *o, const struct handshake_result *result) {
   struct sockaddr_storage local;
   socklen_t len = sizeof local;
   bool known = getsockname(o->fd, (struct sockaddr *)&local, &len) == 0;
-  struct report_connection r = {.session = o->session,
+  struct report_connection r = {.worker = o->worker,
+                                .session = o->session,
                                 .rule = o->request.rule,
                                 .local = known ? (struct sockaddr *)&local : NULL,
                                 .remote = (const struct sockaddr *)&o->request.dest,

@@ -8,6 +8,7 @@
 #include "message.h"
 #include "worker.h"
 #include "../observe/audit.h"
+#include "../observe/ledger.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -18,10 +19,12 @@
 
 #define STATUS_ROOM (WIRE_MAX - sizeof(struct wire_reply))
 
-static const char *result_name(const struct handshake_result *r) {
-  switch (r->outcome) {
+static const char *result_name(const struct report_connection *r) {
+  if (r->plaintext)
+    return "plaintext";
+  switch (r->result->outcome) {
   case HANDSHAKE_OK:
-    return r->would_deny ? "would_deny" : "allowed";
+    return r->result->would_deny ? "would_deny" : "allowed";
   case HANDSHAKE_NOT_TLS:
   case HANDSHAKE_UNVERIFIED:
   case HANDSHAKE_DENIED:
@@ -33,26 +36,69 @@ static const char *result_name(const struct handshake_result *r) {
   }
 }
 
-void report_connection(const struct report_connection *r) {
+static enum ledger_result ledger_result(const struct report_connection *r) {
+  if (r->plaintext)
+    return LEDGER_PLAIN;
+  switch (r->result->outcome) {
+  case HANDSHAKE_OK:
+    return r->result->would_deny ? LEDGER_WOULD_DENY : LEDGER_MTLS;
+  case HANDSHAKE_NOT_TLS:
+  case HANDSHAKE_UNVERIFIED:
+  case HANDSHAKE_DENIED:
+    return LEDGER_DENIED;
+  default:
+    return LEDGER_FAILED;
+  }
+}
+
+/* By its ID only where that was verified: anybody can write a certificate with any ID. */
+static const char *ledger_peer(const struct report_connection *r, char buf[64]) {
   const struct handshake_result *h = r->result;
+  if (!r->plaintext && h->peer.len && h->outcome != HANDSHAKE_UNVERIFIED)
+    return h->peer.text;
+  return r->remote ? audit_host(r->remote, buf, 64) : "(unknown)";
+}
+
+static void count(const struct report_connection *r, const char *rule, const char *reason) {
+  char host[64];
+  struct ledger_event e = {.config = r->session ? r->session->config->label : "",
+                           .rule = rule,
+                           .inbound = r->inbound,
+                           .peer = ledger_peer(r, host),
+                           .result = ledger_result(r),
+                           .reason = reason,
+                           .now = time(NULL)};
+  ledger_note(r->worker->ledger, &e);
+}
+
+static const char *reason_of(const struct report_connection *r) {
+  const struct handshake_result *h = r->result;
+  if (r->plaintext)
+    return r->plaintext;
+  if (h->outcome == HANDSHAKE_OK && !h->would_deny)
+    return "";
+  return h->reason[0] ? h->reason : handshake_outcome_name(h->outcome);
+}
+
+void report_connection(const struct report_connection *r) {
+  static const struct handshake_result nothing;
+  const struct handshake_result *h = r->plaintext ? &nothing : r->result;
   const struct session *s = r->session;
   const struct policy_rule *rule = s ? policy_rule_at(s->config->policy, r->rule) : NULL;
   const char *peer = h->peer.len ? h->peer.text : "", *self = h->self.len ? h->self.text : "";
-  bool plain = h->outcome == HANDSHAKE_OK && !h->would_deny;
   struct audit_event e = {.event = "connection",
-                          .result = result_name(h),
+                          .result = result_name(r),
                           .direction = r->inbound ? "inbound" : "outbound",
                           .client_spiffe_id = r->inbound ? peer : self,
                           .server_spiffe_id = r->inbound ? self : peer,
                           .rule = rule ? rule->name : "",
                           .local = r->local,
                           .remote = r->remote,
-                          .reason = plain          ? ""
-                                    : h->reason[0] ? h->reason
-                                                   : handshake_outcome_name(h->outcome),
+                          .reason = reason_of(r),
                           .pid = s ? s->pid : 0,
                           .program = s ? s->program : ""};
   audit_write(s ? s->config->audit : NULL, &e);
+  count(r, e.rule, e.reason);
 }
 
 /* Alerts that judge our certificate, or us (RFC 8446 section 6.2): bad_certificate to unknown_ca, access_denied and
@@ -87,7 +133,8 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
       id ? identity_select(id, own ? rule->spiffe_id : set->spiffe_id, own ? rule->hint : set->hint) : NULL;
   if (svid)
     h.self = svid->id;
-  struct report_connection r = {.session = s,
+  struct report_connection r = {.worker = c->worker,
+                                .session = s,
                                 .inbound = m.inbound,
                                 .rule = m.rule,
                                 .local = m.local_len >= sizeof(sa_family_t) ? (struct sockaddr *)&m.local : NULL,

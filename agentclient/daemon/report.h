@@ -9,13 +9,15 @@
 #include "session.h"
 #include "../handshake/handshake.h"
 
-/* One decision, one line, in the session's audit log (the default log where there is no session). */
+/* One decision, one line and one count, in the session's audit log (the default log where there is no session). */
 struct report_connection {
+  struct worker *worker;
   const struct session *session; /* may be NULL */
   bool inbound;
   uint32_t rule;
   const struct sockaddr *local, *remote; /* may be NULL */
   const struct handshake_result *result;
+  const char *plaintext; /* not NULL: let through in plaintext, and why; result is not looked at then */
 };
 void report_connection(const struct report_connection *r);
 

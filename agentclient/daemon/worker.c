@@ -8,6 +8,7 @@
 #include "probe.h"
 #include "ring.h"
 #include "supervisor.h"
+#include "../observe/ledger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -226,7 +227,8 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->parting = parting_new(w->base);
   w->pool = handshake_pool_new(threads);
   w->unblock = unblock_new();
-  if (!w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
+  w->ledger = ledger_new(time(NULL));
+  if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
     return EX_OSERR;
   w->fd_limit = fd_limit();
   if (w->fd_limit < FD_FEW)
@@ -287,6 +289,7 @@ void worker_close(struct worker *w) {
   post_free(w->post);
   parting_free(w->parting);
   unblock_free(w->unblock);
+  ledger_free(w->ledger);
   if (w->base) {
     workload_stop();
     event_del(&w->idle);

@@ -15,6 +15,8 @@
 #include "session.h"
 #include "source.h"
 
+struct ledger;
+
 struct worker {
   struct event_base *base;
   struct post *post;
@@ -33,6 +35,7 @@ struct worker {
   struct session_list sessions;
   unsigned session_count;
   struct listener_list listeners;
+  struct ledger *ledger; /* what was decided, counted */
   struct event idle, sweep, sigterm, sigint, sighup, leash;
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;

@@ -43,6 +43,17 @@ const char *audit_address(const struct sockaddr *sa, char *buf, size_t len) {
   return buf;
 }
 
+const char *audit_host(const struct sockaddr *sa, char *buf, size_t len) {
+  char whole[64];
+  audit_address(sa, whole, sizeof whole);
+  bool bracket = whole[0] == '[';
+  char *end = bracket ? strchr(whole, ']') : strchr(whole, ':');
+  if (end)
+    *end = '\0';
+  snprintf(buf, len, "%s", whole + bracket);
+  return buf;
+}
+
 int audit_write(struct log *to, const struct audit_event *e) {
   char stamp[FORMAT_TIME_LEN], local[64], remote[64];
   json_t *o = json_object();

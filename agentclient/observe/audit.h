@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 /* Keys of the line, in this order: timestamp (RFC 3339, UTC, microseconds), event ("connection"), result
- * ("allowed", "denied", "failed", "refused_by_peer", "would_deny"), direction ("inbound", "outbound"),
+ * ("allowed", "denied", "failed", "refused_by_peer", "would_deny", "plaintext"), direction ("inbound", "outbound"),
  * client_spiffe_id, server_spiffe_id ("" where unknown), rule (its name), local, remote ("ip:port",
  * "[ip6]:port"), reason ("" when allowed), pid, program. */
 struct audit_event {
@@ -31,5 +31,7 @@ int audit_write(struct log *to, const struct audit_event *e);
 
 /* "127.0.0.1:6379", "[::1]:6379", v4-mapped as IPv4; buf of at least 64 bytes. */
 const char *audit_address(const struct sockaddr *sa, char *buf, size_t len);
+/* "127.0.0.1", "::1": the same without the port. */
+const char *audit_host(const struct sockaddr *sa, char *buf, size_t len);
 
 #endif

@@ -1,0 +1,1 @@
+test_ledger_SRCS := $(addprefix agentclient/observe/,ledger.c ledger_time.c)
