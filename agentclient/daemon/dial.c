@@ -39,6 +39,7 @@ struct dial *dial_begin(struct post *post, struct handshake_pool *pool, const st
                                 .svid = request->svid,
                                 .policy = request->policy,
                                 .rule = request->rule,
+                                .host = request->host,
                                 .timeout_ms = request->timeout_ms};
   d->flight = flight_begin(post, pool, &r, dial_landed, d);
   if (!d->flight) {

@@ -19,6 +19,7 @@ struct dial_request {
   const struct identity_svid *svid;
   struct policy *policy;
   uint32_t rule;
+  const char *host; /* what the program resolved, or NULL; borrowed until done */
   uint32_t timeout_ms;
 };
 

@@ -186,6 +186,7 @@ static void start(struct outbound *o, const struct identity_svid *svid) {
                            .svid = svid,
                            .policy = s->config->policy,
                            .rule = o->request.rule,
+                           .host = o->request.hosts.count ? o->request.hosts.name[0] : NULL,
                            .timeout_ms = timeout};
   o->dial = dial_begin(o->worker->post, o->worker->pool, &r, dialed, o);
   if (!o->dial) {

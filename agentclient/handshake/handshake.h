@@ -56,6 +56,7 @@ struct handshake_request {
   const struct identity_svid *svid;
   struct policy *policy; /* referenced until done */
   uint32_t rule;
+  const char *host;    /* dial: the host name that the program resolved, or NULL; borrowed until done */
   uint32_t timeout_ms; /* 0: 10 s */
   handshake_fn done;
   void *arg;

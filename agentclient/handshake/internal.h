@@ -86,6 +86,9 @@ void handshake_pool_forget(struct handshake *h);
 /* judge.c: identity_watch.peer */
 int handshake_judge(void *handshake, X509 *leaf, STACK_OF(X509) * chain);
 
+/* hello.c: what a client's first message says beside TLS itself: server name and protocols. false: out of memory */
+bool handshake_hello(struct handshake *h);
+
 /* alert.c: a fatal alert of our choice, sealed as the record the peer expects next. Best effort. */
 void handshake_alert_send(struct handshake *h, uint16_t cipher);
 

@@ -151,7 +151,6 @@ static void take_secret(void *arg, const char *line) {
 
 static bool make_ssl(struct handshake *h) {
   bool server = h->request.role == ARENA_SERVER;
-  const struct policy_rule *rule = policy_rule_at(h->request.policy, h->request.rule);
   h->watch = (struct identity_watch){.arg = h, .peer = handshake_judge, .secret = take_secret};
   h->ssl = SSL_new(server ? h->request.svid->server : h->request.svid->client);
   if (!h->ssl || identity_context_watch(h->ssl, &h->watch) != 0)
@@ -164,7 +163,7 @@ static bool make_ssl(struct handshake *h) {
     SSL_set_accept_state(h->ssl);
   else
     SSL_set_connect_state(h->ssl);
-  return server || !rule || !rule->sni || SSL_set_tlsext_host_name(h->ssl, rule->sni) == 1;
+  return server || handshake_hello(h);
 }
 
 /* Finished as far as OpenSSL is concerned; our last flight may still wait for room in the socket. */
