@@ -20,8 +20,7 @@ static const char usage[] = "usage: svidwrap config check [FILE] [--json]\n"
                             "\n"
                             "Reads a configuration and prints its rules as understood, in the order in which they\n"
                             "are tried. FILE: else $SVIDWRAP_CONFIG, else " CONFIG_DEFAULT ".\n"
-                            "Exits 78 and prints FILE:LINE:COLUMN: MESSAGE when it is not valid or holds something\n"
-                            "that is not available yet.\n"
+                            "Exits 78 and prints FILE:LINE:COLUMN: MESSAGE when it is not valid.\n"
                             "\n"
                             "  --json   as JSON\n";
 
@@ -90,10 +89,6 @@ static int check(const char *given, bool json) {
       fprintf(stderr, "svidwrap: cannot write: %s\n", strerror(errno));
       rc = EX_IOERR;
     }
-  }
-  if (policy_unavailable(p)) {
-    fprintf(stderr, "%s\n", policy_unavailable(p));
-    rc = EX_CONFIG;
   }
   free(text);
   policy_unref(p);

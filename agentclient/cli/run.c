@@ -147,10 +147,7 @@ static int check_config(struct run *r, bool *active, bool *io_uring_unsafe) {
   int rc = EX_OK;
   *active = config_active_rules(p) > 0;
   *io_uring_unsafe = policy_settings(p)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE;
-  if (policy_unavailable(p)) {
-    fprintf(stderr, "%s\n", policy_unavailable(p));
-    rc = EX_CONFIG;
-  } else if (*active) {
+  if (*active) {
     rc = check_agent(r, p);
   } else {
     fprintf(stderr, "svidwrap: warning: %s has no rule that is not off: nothing will be protected\n", r->config_path);

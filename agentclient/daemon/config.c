@@ -118,11 +118,6 @@ static int compile(struct config *c, const char *path, char *why, size_t why_len
 
 static int check_settings(struct config *c, const char *path, bool foreign, char *why, size_t why_len) {
   const struct policy_settings *set = policy_settings(c->policy);
-  const char *missing = policy_unavailable(c->policy);
-  if (missing) {
-    snprintf(why, why_len, "%s", missing);
-    return -1;
-  }
   c->endpoint = strdup(set->workload_socket ? set->workload_socket : "");
   if (!c->endpoint) {
     snprintf(why, why_len, "%s: out of memory", path);

@@ -24,7 +24,7 @@ static void refuse(struct handshake *h, enum handshake_outcome as, int alert) {
 static void judge_policy(struct handshake *h) {
   const struct policy_rule *rule = policy_rule_at(h->request.policy, h->request.rule);
   const char *why = "denied";
-  if (policy_allows(h->request.policy, h->request.rule, &h->peer, &why)) {
+  if (policy_allows(h->request.policy, h->request.rule, &h->request.svid->id, &h->peer, &why)) {
     h->verdict = VERDICT_ALLOWED;
     return;
   }

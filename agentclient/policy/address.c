@@ -16,6 +16,7 @@
 struct range {
   uint8_t addr[16];
   uint8_t prefix;
+  const struct policy_host *host;
 };
 
 static int add_entry(struct reader *r, const struct ynode *n, struct policy_item *item, const struct range *at,
@@ -27,6 +28,7 @@ static int add_entry(struct reader *r, const struct ynode *n, struct policy_item
     return reader_fail(r, n, "out of memory");
   memcpy(e->addr, at->addr, sizeof e->addr);
   e->prefix = at->prefix;
+  e->host = at->host;
   e->lo = lo;
   e->hi = hi;
   e->line = n->line;
@@ -124,12 +126,70 @@ static int bits_beyond(const uint8_t addr[16], unsigned prefix) {
   return 0;
 }
 
-/* A host name as DNS writes it: letters, digits, '-', '_' and dots, the last label not a number. */
+/* A host name as DNS writes it: labels of letters, digits, '-' and '_', a dot at the end or not. What ends in a
+ * number would be read as an address ("10.1", "0x7f.1") by whoever looks it up. */
 static bool looks_like_host(const char *s) {
-  const char *last = strrchr(s, '.');
-  last = last ? last + 1 : s;
-  return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == strlen(s) && *last &&
-         strspn(last, "0123456789") != strlen(last) && strlen(s) <= 253;
+  static const char label_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+  const char *last = s;
+  if (strlen(s) > 253)
+    return false;
+  for (;;) {
+    size_t n = strspn(s, label_chars);
+    if (n == 0 || n > 63 || *s == '-' || s[n - 1] == '-' || (s[n] && s[n] != '.'))
+      return false;
+    last = s;
+    s += n;
+    if (!*s || !*++s)
+      break;
+  }
+  bool hex = last[0] == '0' && (last[1] == 'x' || last[1] == 'X');
+  size_t digits = hex ? 2 + strspn(last + 2, "0123456789abcdefABCDEF") : strspn(last, "0123456789");
+  return last[digits] != '\0' && last[digits] != '.';
+}
+
+/* The host of this name, made if it is new. NULL after reader_fail(). */
+static const struct policy_host *host_named(struct reader *r, const struct ynode *n, const char *name) {
+  struct policy *p = r->policy;
+  char lower[256];
+  size_t len = strlen(name);
+  if (len > 0 && name[len - 1] == '.')
+    len--;
+  for (size_t i = 0; i < len; i++)
+    lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
+  lower[len] = '\0';
+  for (const struct policy_host *h = p->hosts; h; h = h->next)
+    if (strcmp(h->name, lower) == 0)
+      return h;
+  struct policy_host *h = pool_alloc(&p->pool, sizeof *h);
+  if (!h || !(h->name = pool_strndup(&p->pool, lower, len))) {
+    reader_fail(r, n, "out of memory");
+    return NULL;
+  }
+  h->offset = p->names_len;
+  if (h->offset + len + 1 > RULES_NAMES - 256) {
+    reader_fail(r, n, "the host names in this file are longer than %u bytes together", RULES_NAMES - 256);
+    return NULL;
+  }
+  p->names_len += (uint32_t)len + 1;
+  *p->hosts_tail = h;
+  p->hosts_tail = &h->next;
+  return h;
+}
+
+/* Notes that the rule which is being read names this host. */
+static int mention(struct reader *r, const struct ynode *n, const struct policy_host *h) {
+  struct policy *p = r->policy;
+  uint32_t rule = (uint32_t)p->item_count;
+  for (const struct policy_mention *m = p->mentions; m; m = m->next)
+    if (m->host == h && m->rule == rule)
+      return 0;
+  struct policy_mention *m = pool_alloc(&p->pool, sizeof *m);
+  if (!m)
+    return reader_fail(r, n, "out of memory");
+  *m = (struct policy_mention){.host = h, .rule = rule};
+  *p->mentions_tail = m;
+  p->mentions_tail = &m->next;
+  return 0;
 }
 
 /* host holds an address, with its brackets and prefix. 1: it is a host name. */
@@ -164,7 +224,8 @@ static int read_range(struct reader *r, const struct ynode *n, char *host, struc
       return reader_fail(r, n, "'%s': an IPv6 address stands in brackets: '[fd00::1]:6379'", text);
   }
   if (inet_pton(bits == 32 ? AF_INET : AF_INET6, host, into) != 1)
-    return reader_fail(r, n, "'%s' is neither an IPv4 address, an [IPv6] address, a CIDR range nor '*'", text);
+    return reader_fail(r, n, "'%s' is neither a host name, an IPv4 address, an [IPv6] address, a CIDR range nor '*'",
+                       text);
   if (len < 0)
     return reader_fail(r, n, "'%s': expected a prefix length from 0 to %d behind the '/'", text, bits);
   at->prefix = (uint8_t)(bits == 32 ? 96 + len : len);
@@ -180,18 +241,19 @@ static int read_range(struct reader *r, const struct ynode *n, char *host, struc
 static int one_destination(struct reader *r, const struct ynode *n, struct policy_item *item) {
   char host[300];
   struct range at;
-  const char *text = reader_text(r, n, "a destination such as '10.0.0.0/8:6379', '[fd00::]/8:6379' or '*:6379'");
+  const char *text = reader_text(
+      r, n, "a destination such as 'redis.example.org:6379', '10.0.0.0/8:6379', '[fd00::]/8:6379' or '*:6379'");
   if (!text)
     return -1;
   const char *colon = strrchr(text, ':');
   if (!colon || colon == text || !colon[1] || (size_t)(colon - text) >= sizeof host)
-    return reader_fail(r, n, "to: '%.200s': expected ADDRESS:PORT, ADDRESS/PREFIX:PORT or '*:PORT'", text);
+    return reader_fail(r, n, "to: '%.200s': expected NAME:PORT, ADDRESS:PORT, ADDRESS/PREFIX:PORT or '*:PORT'", text);
   snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
   int rc = read_range(r, n, host, &at);
   if (rc < 0)
     return -1;
-  if (rc == 1) /* its ports are checked as those of an address would be; policy_compile() refuses the file */
-    item->unavailable = "host names in connect rules are not available yet; write an address or a CIDR";
+  if (rc == 1 && (!(at.host = host_named(r, n, host)) || mention(r, n, at.host) != 0))
+    return -1;
   if (add_ports(r, n, item, &at, colon + 1) != 0)
     return -1;
   return add_where(r, n, item, text);
@@ -208,6 +270,46 @@ int reader_destinations(struct reader *r, const struct ynode *n, struct policy_i
   return 0;
 }
 
+/* "10.0.0.0/8", "10.0.0.1", "fd00::/8" or "[fd00::]/8": addresses without ports. */
+static int one_network(struct reader *r, const struct ynode *n, const struct reader_key *key,
+                       struct policy_network *out) {
+  char host[300];
+  struct range at;
+  const char *text = reader_text(r, n, "an address or a network such as 10.0.0.0/8");
+  if (!text)
+    return -1;
+  const char *slash = strchr(text, '/');
+  int len = slash ? (int)(slash - text) : (int)strlen(text);
+  if (len > 200 || strlen(text) > 250 || strcmp(text, "*") == 0)
+    return reader_fail(r, n, "%s: '%.100s': expected an address or a network such as 10.0.0.0/8", key->name, text);
+  if (text[0] != '[' && strchr(text, ':'))
+    snprintf(host, sizeof host, "[%.*s]%s", len, text, slash ? slash : "");
+  else
+    snprintf(host, sizeof host, "%s", text);
+  int rc = read_range(r, n, host, &at);
+  if (rc > 0)
+    return reader_fail(r, n, "%s: '%.100s': expected an address or a network such as 10.0.0.0/8, not a host name",
+                       key->name, text);
+  if (rc == 0) {
+    memcpy(out->addr, at.addr, sizeof out->addr);
+    out->prefix = at.prefix;
+  }
+  return rc;
+}
+
+int reader_networks(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
+  struct policy_networks *list = target;
+  if (n->kind != YNODE_LIST || n->count == 0)
+    return reader_fail(r, n, "%s: expected a list of addresses and networks: [ 10.0.0.0/8, 192.0.2.7 ]", key->name);
+  list->items = pool_alloc(&r->policy->pool, n->count * sizeof *list->items);
+  if (!list->items)
+    return reader_fail(r, n, "out of memory");
+  for (const struct ynode *c = n->first; c; c = c->next)
+    if (one_network(r, c, key, &list->items[list->count++]) != 0)
+      return -1;
+  return 0;
+}
+
 void address_text(const struct policy_entry *e, bool listen, char *buf, size_t len) {
   char ports[16], addr[INET6_ADDRSTRLEN];
   if (e->lo == e->hi)
@@ -216,6 +318,8 @@ void address_text(const struct policy_entry *e, bool listen, char *buf, size_t l
     snprintf(ports, sizeof ports, "%u-%u", e->lo, e->hi);
   if (listen) {
     snprintf(buf, len, "%s", ports);
+  } else if (e->host) {
+    snprintf(buf, len, "%s:%s", e->host->name, ports);
   } else if (e->prefix == 0) {
     snprintf(buf, len, "*:%s", ports);
   } else if (e->prefix >= 96 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)e->addr)) {

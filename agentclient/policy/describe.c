@@ -44,10 +44,8 @@ static json_t *rule_json(const struct policy_item *item, size_t index) {
   set(o, "name", item->rule.name);
   json_object_set_new(o, "line", json_integer(item->rule.line));
   set(o, "mode", policy_mode_name(item->rule.mode));
-  if (item->unavailable)
-    json_array_append_new(covers, json_string(item->where));
-  for (const struct policy_entry *e = item->unavailable ? NULL : item->entries; e; e = e->next) {
-    char text[96];
+  for (const struct policy_entry *e = item->entries; e; e = e->next) {
+    char text[ADDRESS_TEXT];
     address_text(e, listen, text, sizeof text);
     json_array_append_new(covers, json_string(text));
   }
@@ -63,7 +61,6 @@ static json_t *rule_json(const struct policy_item *item, size_t index) {
     set(o, "deny_errno", errno_text(item->rule.deny_errno));
     set(o, "sni", item->rule.sni);
   }
-  set(o, "unavailable", item->unavailable);
   return o;
 }
 
@@ -89,7 +86,6 @@ static json_t *policy_json(const struct policy *p) {
   for (size_t i = 0; i < p->item_count; i++)
     json_array_append_new(rules, rule_json(&p->items[i], i));
   json_object_set_new(o, "rules", rules);
-  set(o, "unavailable", p->unavailable);
   return o;
 }
 
@@ -104,10 +100,8 @@ static void print_rule(FILE *f, const struct policy_item *item, size_t index) {
   fprintf(f, "  %-11s %s%s\n", "mode", policy_mode_name(rule->mode),
           rule->audit_only ? ", policy: audit (logs what it would have denied)" : "");
   fprintf(f, "  %-11s ", kind_key(item));
-  if (item->unavailable)
-    fprintf(f, "%s", item->where);
-  for (const struct policy_entry *e = item->unavailable ? NULL : item->entries; e; e = e->next) {
-    char text[96];
+  for (const struct policy_entry *e = item->entries; e; e = e->next) {
+    char text[ADDRESS_TEXT];
     address_text(e, rule->kind == RULES_LISTEN, text, sizeof text);
     fprintf(f, "%s%s", text, e->next ? ", " : "");
   }
@@ -123,8 +117,6 @@ static void print_rule(FILE *f, const struct policy_item *item, size_t index) {
     fprintf(f, "  %-11s %s\n", "sni", rule->sni);
   if (rule->flags & ARENA_TRUNCATION_EOF)
     fprintf(f, "  %-11s %s\n", "truncation", "eof (an end without close_notify is an ordinary end)");
-  if (item->unavailable)
-    fprintf(f, "  %-11s %s\n", "PROBLEM", item->unavailable);
 }
 
 static void print_policy(FILE *f, const struct policy *p) {

@@ -18,6 +18,30 @@ struct policy_entry {
   uint8_t prefix;   /* 0: any address of either family */
   uint16_t lo, hi;
   unsigned line, col;
+  const struct policy_host *host; /* by name; addr and prefix say nothing then */
+};
+
+/* A host name of connect rules: once, however many rules name it. */
+struct policy_host {
+  struct policy_host *next;
+  const char *name; /* lower case, no dot at the end */
+  uint32_t offset;  /* in rules_table.names */
+};
+/* Where a rule names a host. */
+struct policy_mention {
+  struct policy_mention *next;
+  const struct policy_host *host;
+  uint32_t rule;
+};
+
+/* An address range: plaintext_from */
+struct policy_network {
+  uint8_t addr[16];
+  uint8_t prefix;
+};
+struct policy_networks {
+  struct policy_network *items;
+  size_t count;
 };
 
 /* A pattern of an allow or deny list, cut into path segments. */
@@ -27,9 +51,11 @@ struct policy_token {
   const char *text;
   size_t len;
 };
+enum policy_domain_kind { DOMAIN_SPELLED, DOMAIN_OWN, DOMAIN_ANY };
 struct policy_pattern {
   const char *text; /* as written */
-  const char *domain;
+  enum policy_domain_kind domain_kind;
+  const char *domain; /* DOMAIN_SPELLED */
   size_t domain_len;
   struct policy_token *tokens;
   size_t token_count;
@@ -45,18 +71,21 @@ struct policy_item {
   const char *where; /* "6379, 7000-7010" or "10.0.0.0/8:6379", as written */
   struct policy_entry *entries, **entries_tail;
   struct policy_patterns allow, deny;
-  const char *unavailable; /* why this rule cannot work yet, or NULL */
+  struct policy_networks plaintext_from;
 };
 
 struct policy {
   _Atomic unsigned refs;
+  struct policy *base; /* a copy with another mode: whose memory the rest is in */
   struct pool pool;
   const char *path;
   struct policy_settings settings;
   struct policy_item *items;
   size_t item_count;
   uint32_t entry_count;
-  const char *unavailable; /* "path:line:col: message" of the first rule that cannot work yet */
+  struct policy_host *hosts, **hosts_tail;
+  struct policy_mention *mentions, **mentions_tail;
+  uint32_t names_len; /* of all hosts' names in a table */
 };
 
 /* While a file is read. Every reader below returns 0, or -1 after reader_fail(). */
@@ -100,22 +129,36 @@ int reader_pick(struct reader *, const struct ynode *, const struct reader_key *
 int reader_duration(struct reader *, const struct ynode *, const struct reader_key *,
                     void *);                                                                 /* uint32_t ms; bounds */
 int reader_number(struct reader *, const struct ynode *, const struct reader_key *, void *); /* uint32_t; bounds */
+int reader_rate(struct reader *, const struct ynode *, const struct reader_key *, void *);   /* uint32_t; bounds */
+int reader_bool(struct reader *, const struct ynode *, const struct reader_key *, void *);   /* bool */
 int reader_spiffe_id(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char * */
 int reader_target(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char *: a log */
 int reader_patterns(struct reader *, const struct ynode *, const struct reader_key *,
                     void *); /* struct policy_patterns */
+int reader_alpn(struct reader *, const struct ynode *, const struct reader_key *, void *);    /* struct policy_alpn */
+int reader_path(struct reader *, const struct ynode *, const struct reader_key *, void *);    /* const char * */
+int reader_metrics(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char * */
 int reader_endpoint(struct reader *, const struct ynode *, const struct reader_key *, void *); /* const char * */
+
+/* Names of protocols in wire format (RFC 7301). */
+struct policy_alpn {
+  const uint8_t *list;
+  size_t len;
+};
 
 /* address.c: ports ("6379", "7000-7010", "6379,7000-7010") and destinations ("10.0.0.0/8:6379") into entries. */
 int reader_ports(struct reader *r, const struct ynode *value, struct policy_item *item);
 int reader_destinations(struct reader *r, const struct ynode *value, struct policy_item *item);
+int reader_networks(struct reader *, const struct ynode *, const struct reader_key *, void *); /* policy_networks */
 /* "10.0.0.0/8:6379", "[fd00::]/8:80-90", "*:443" of one entry. */
+#define ADDRESS_TEXT 300 /* room for any of them */
 void address_text(const struct policy_entry *e, bool listen, char *buf, size_t len);
 
-/* pattern.c */
+/* pattern.c. self: our own ID, or NULL where it is not known: {trust_domain} is nobody's then, unless unknown_matches
+ * (a deny list, which must not get shorter by what is not known). */
 int pattern_compile(struct pool *pool, const char *text, struct policy_pattern *out, const char **why);
-bool pattern_matches(const struct policy_pattern *p, const struct spiffeid *id);
-bool patterns_match(const struct policy_patterns *list, const struct spiffeid *id);
+const struct policy_pattern *patterns_match(const struct policy_patterns *list, const struct spiffeid *self,
+                                            const struct spiffeid *id, bool unknown_matches);
 
 /* rule.c: the listen: and connect: lists. */
 int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect);

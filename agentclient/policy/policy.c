@@ -2,8 +2,8 @@
 /*
  * policy.c - a configuration file as one immutable policy, and the questions that are asked of it.
  *
- * Every answer starts as "denied". A policy that holds something which does not work yet cannot be
- * compiled, so that no rule is ever silently left out.
+ * Every answer starts as "denied". A policy that does not fit a table cannot be compiled, so that no rule is ever
+ * silently left out.
  */
 #include "internal.h"
 
@@ -29,7 +29,8 @@ static const struct reader_bounds thread_bounds = {0, 256};
 
 /* What the file says, in the types of the readers. */
 struct raw {
-  const char *workload_socket, *spiffe_id, *hint, *log_to, *audit_to;
+  const char *workload_socket, *spiffe_id, *hint, *log_to, *audit_to, *metrics_listen, *state_dir;
+  bool enforce_config, audit_required;
   int scope, log_format, log_level, io_uring;
   uint32_t handshake_timeout_ms, identity_wait_ms, linger_ms, threads;
   const struct ynode *listen, *connect;
@@ -78,7 +79,11 @@ static const struct reader_key log_keys[] = {{"to", reader_target, offsetof(stru
                                              {"format", reader_pick, offsetof(struct raw, log_format), formats},
                                              {"level", reader_pick, offsetof(struct raw, log_level), levels},
                                              END};
-static const struct reader_key audit_keys[] = {{"to", reader_target, offsetof(struct raw, audit_to), NULL}, END};
+static const struct reader_key audit_keys[] = {{"to", reader_target, offsetof(struct raw, audit_to), NULL},
+                                               {"required", reader_bool, offsetof(struct raw, audit_required), NULL},
+                                               END};
+static const struct reader_key metrics_keys[] = {
+    {"listen", reader_metrics, offsetof(struct raw, metrics_listen), NULL}, END};
 static const struct reader_key daemon_keys[] = {
     {"linger", reader_duration, offsetof(struct raw, linger_ms), &wait_bounds},
     {"threads", reader_number, offsetof(struct raw, threads), &thread_bounds},
@@ -90,6 +95,9 @@ static const struct reader_key top_keys[] = {
     {"connect", keep_node, offsetof(struct raw, connect), NULL},
     {"log", section, 0, log_keys},
     {"audit", section, 0, audit_keys},
+    {"metrics", section, 0, metrics_keys},
+    {"state_dir", reader_path, offsetof(struct raw, state_dir), NULL},
+    {"enforce_config", reader_bool, offsetof(struct raw, enforce_config), NULL},
     {"handshake_timeout", reader_duration, offsetof(struct raw, handshake_timeout_ms), &handshake_bounds},
     {"identity_wait", reader_duration, offsetof(struct raw, identity_wait_ms), &wait_bounds},
     {"daemon", section, 0, daemon_keys},
@@ -118,6 +126,10 @@ static int settle(struct reader *r, const struct raw *raw) {
   s->daemon_linger_ms = raw->linger_ms;
   s->handshake_threads = raw->threads;
   s->io_uring = (enum policy_io_uring)raw->io_uring;
+  s->enforce_config = raw->enforce_config;
+  s->audit_required = raw->audit_required;
+  s->metrics_listen = raw->metrics_listen;
+  s->state_dir = raw->state_dir;
   return 0;
 }
 
@@ -148,6 +160,8 @@ struct policy *policy_parse(const char *path, const char *text, size_t len, poli
   if (!p)
     return NULL;
   atomic_init(&p->refs, 1);
+  p->hosts_tail = &p->hosts;
+  p->mentions_tail = &p->mentions;
   p->path = pool_strndup(&p->pool, path, strlen(path));
   int rc = p->path ? read_file(&r, &nodes, text, len) : -1;
   pool_free(&nodes);
@@ -195,55 +209,28 @@ struct policy *policy_ref(struct policy *p) {
 void policy_unref(struct policy *p) {
   if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
     return;
+  policy_unref(p->base);
   pool_free(&p->pool);
   free(p);
 }
 
 const struct policy_settings *policy_settings(const struct policy *p) { return &p->settings; }
 size_t policy_rule_count(const struct policy *p) { return p->item_count; }
-const char *policy_unavailable(const struct policy *p) { return p->unavailable; }
 
 const struct policy_rule *policy_rule_at(const struct policy *p, uint32_t rule) {
   return rule < p->item_count ? &p->items[rule].rule : NULL;
 }
 
-bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *peer, const char **why) {
+bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *self, const struct spiffeid *peer,
+                   const char **why) {
   bool allowed = false;
   if (rule >= p->item_count || p->items[rule].rule.mode == RULES_OFF)
     *why = "no such rule";
-  else if (patterns_match(&p->items[rule].deny, peer))
+  else if (patterns_match(&p->items[rule].deny, self, peer, true))
     *why = "denied by deny";
-  else if (!patterns_match(&p->items[rule].allow, peer))
+  else if (!patterns_match(&p->items[rule].allow, self, peer, false))
     *why = "not in allow";
   else
     allowed = true;
   return allowed;
-}
-
-int policy_compile(const struct policy *p, const struct policy_addresses *found, size_t found_count,
-                   struct rules_table *table) {
-  struct rules_entry *entries = table->entry;
-  uint32_t *count = &table->count;
-  (void)found;
-  (void)found_count;
-  *count = 0;
-  if (p->unavailable || p->entry_count > RULES_MAX)
-    return -1;
-  for (size_t i = 0; i < p->item_count; i++) {
-    const struct policy_item *item = &p->items[i];
-    for (const struct policy_entry *e = item->entries; e; e = e->next) {
-      struct rules_entry *out = &entries[(*count)++];
-      memset(out, 0, sizeof *out);
-      out->kind = (uint8_t)item->rule.kind;
-      out->mode = (uint8_t)item->rule.mode;
-      out->prefix = e->prefix;
-      out->port_lo = e->lo;
-      out->port_hi = e->hi;
-      memcpy(out->addr, e->addr, sizeof out->addr);
-      out->rule = (uint32_t)i;
-      out->deny_errno = item->rule.deny_errno;
-      out->flags = item->rule.flags;
-    }
-  }
-  return 0;
 }

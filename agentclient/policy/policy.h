@@ -96,13 +96,12 @@ void policy_unref(struct policy *p);
 const struct policy_settings *policy_settings(const struct policy *p);
 size_t policy_rule_count(const struct policy *p);
 const struct policy_rule *policy_rule_at(const struct policy *p, uint32_t rule); /* NULL: no such rule */
-/* Modes that parse but do not work yet: the text that `run` prints, NULL when all is well. */
-const char *policy_unavailable(const struct policy *p);
-
-/* May this peer talk under this rule? true: yes. Else *why is a static string for the audit line
+/* May this peer talk under this rule? self is our own ID as the peer sees it, for {trust_domain} in patterns; where
+ * it is NULL or empty those allow nobody. true: yes. Else *why is a static string for the audit line
  * ("not in allow", "denied by deny", "no such rule"). It says no for audit_only rules too: the caller
  * decides what to do about that. */
-bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *peer, const char **why);
+bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *self, const struct spiffeid *peer,
+                   const char **why);
 
 /* permissive: is this peer's address listed in plaintext_from, so that it is plaintext at once, without a look at
  * what it sends? */
@@ -126,8 +125,7 @@ struct policy_addresses {
 
 /* Writes the compiled entries of every rule, in order, and the host names into a table (not its seq or generation).
  * found: the addresses of host names, or NULL; an entry each, behind the name's.
- * 0, or -1 when policy_unavailable() has something to say: a table without those rules would let what they
- * cover through in plaintext. */
+ * 0, or -1 when they do not fit: a table without some of them would let what they cover through in plaintext. */
 int policy_compile(const struct policy *p, const struct policy_addresses *found, size_t found_count,
                    struct rules_table *table);
 

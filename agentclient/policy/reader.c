@@ -166,7 +166,8 @@ int reader_duration(struct reader *r, const struct ynode *n, const struct reader
   if (policy_duration(text, &ms) != 0)
     return reader_fail(r, n, "%s: expected a duration such as 500ms, 10s, 5m or 1h, found '%.40s'", key->name, text);
   if (ms < b->min || ms > b->max)
-    return reader_fail(r, n, "%s: '%.40s' is out of range (%ums to %us)", key->name, text, b->min, b->max / 1000);
+    return reader_fail(r, n, "%s: '%.40s' is out of range (%u%s to %us)", key->name, text,
+                       b->min % 1000 ? b->min : b->min / 1000, b->min % 1000 ? "ms" : "s", b->max / 1000);
   *(uint32_t *)target = ms;
   return 0;
 }
@@ -179,31 +180,6 @@ int reader_spiffe_id(struct reader *r, const struct ynode *n, const struct reade
     return -1;
   if (spiffeid_parse(&id, text, strlen(text), 1, &why) != 0)
     return reader_fail(r, n, "%s: '%.200s' is no workload's SPIFFE ID: %s", key->name, text, why);
-  *(const char **)target = pool_strndup(&r->policy->pool, text, strlen(text));
-  return *(const char **)target ? 0 : reader_fail(r, n, "out of memory");
-}
-
-int reader_endpoint(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
-  const char *text = reader_text(r, n, "an address such as unix:///run/spire/sockets/agent.sock");
-  if (!text)
-    return -1;
-  r->policy->settings.agent_varies = r->policy->settings.agent_varies || strstr(n->text, "${");
-  if (strncmp(text, "unix:", 5) != 0 && strncmp(text, "tcp://", 6) != 0)
-    return reader_fail(r, n, "%s: expected unix:///PATH or tcp://IP:PORT, found '%.200s'", key->name, text);
-  if (strlen(text) > 1023)
-    return reader_fail(r, n, "%s: longer than 1023 bytes", key->name);
-  *(const char **)target = pool_strndup(&r->policy->pool, text, strlen(text));
-  return *(const char **)target ? 0 : reader_fail(r, n, "out of memory");
-}
-
-int reader_target(struct reader *r, const struct ynode *n, const struct reader_key *key, void *target) {
-  const char *text = reader_text(r, n, "auto, stderr, syslog or the path of a file");
-  if (!text)
-    return -1;
-  r->policy->settings.target_varies = r->policy->settings.target_varies || strstr(n->text, "${");
-  if (text[0] != '/' && strcmp(text, "auto") != 0 && strcmp(text, "stderr") != 0 && strcmp(text, "syslog") != 0)
-    return reader_fail(r, n, "%s: expected auto, stderr, syslog or an absolute path, found '%.200s'", key->name,
-                       text);
   *(const char **)target = pool_strndup(&r->policy->pool, text, strlen(text));
   return *(const char **)target ? 0 : reader_fail(r, n, "out of memory");
 }

@@ -19,19 +19,30 @@ static const struct reader_choice connect_modes[] = {
 static const struct reader_choice policies[] = {{"enforce", 0}, {"audit", 1}, {NULL, 0}};
 static const struct reader_choice truncations[] = {{"reset", 0}, {"eof", ARENA_TRUNCATION_EOF}, {NULL, 0}};
 static const struct reader_choice revocations[] = {
-    {"keep", POLICY_REVOKE_KEEP}, {"close", POLICY_REVOKE_CLOSE}, {NULL, 0}};
+    {"close", POLICY_REVOKE_CLOSE}, {"keep", POLICY_REVOKE_KEEP}, {NULL, 0}};
+static const struct reader_choice changes[] = {
+    {"close", POLICY_CHANGE_CLOSE}, {"keep", POLICY_CHANGE_KEEP}, {NULL, 0}};
+static const struct reader_choice resumptions[] = {{"on", 1}, {"off", 0}, {NULL, 0}};
+static const struct reader_choice stickies[] = {{"none", 0}, {"process", 1}, {NULL, 0}};
+static const struct reader_choice failures[] = {
+    {"error", POLICY_FAILURE_ERROR}, {"suspend", POLICY_FAILURE_SUSPEND}, {NULL, 0}};
 static const struct reader_choice deny_errnos[] = {
     {"EACCES", EACCES}, {"ECONNREFUSED", ECONNREFUSED}, {"EHOSTUNREACH", EHOSTUNREACH}, {NULL, 0}};
 static const struct reader_bounds percents = {0, 100};
 static const struct reader_bounds detect_bounds = {1, 60000};
+static const struct reader_bounds suspend_bounds = {1000, 86400000};
+static const struct reader_bounds limit_bounds = {1, 1000000};
 
 /* What a rule's map says, before it is checked as a whole. */
 struct raw {
   struct policy_item *item;
   const char *name, *sni, *spiffe_id, *hint;
   struct policy_patterns allow, deny;
-  int mode, policy, truncation, on_revoke, deny_errno;
-  uint32_t percent, detect_timeout_ms;
+  struct policy_networks plaintext_from;
+  struct policy_alpn alpn;
+  struct policy_limits limits;
+  int mode, policy, truncation, on_revoke, on_change, resumption, sticky, on_failure, deny_errno;
+  uint32_t percent, detect_timeout_ms, suspend_for_ms;
 };
 
 static int read_ports(struct reader *r, const struct ynode *n, const struct reader_key *key, void *raw) {
@@ -60,6 +71,32 @@ static int read_identity(struct reader *r, const struct ynode *n, const struct r
   return 0;
 }
 
+static int read_limits(struct reader *r, const struct ynode *n, const struct reader_key *key, void *limits) {
+  static const struct reader_key keys[] = {
+      {"connections", reader_number, offsetof(struct policy_limits, connections), &limit_bounds},
+      {"connections_per_peer", reader_number, offsetof(struct policy_limits, connections_per_peer), &limit_bounds},
+      {"rate", reader_rate, offsetof(struct policy_limits, rate), &limit_bounds},
+      {"rate_per_peer", reader_rate, offsetof(struct policy_limits, rate_per_peer), &limit_bounds},
+      {"burst", reader_number, offsetof(struct policy_limits, burst), &limit_bounds},
+      {"burst_per_peer", reader_number, offsetof(struct policy_limits, burst_per_peer), &limit_bounds},
+      {NULL, NULL, 0, NULL},
+  };
+  struct policy_limits *into = limits;
+  uint32_t seen;
+  (void)key;
+  if (reader_map(r, n, "a rule's limits", keys, into, &seen) != 0)
+    return -1;
+  if ((into->burst && !into->rate) || (into->burst_per_peer && !into->rate_per_peer))
+    return reader_fail(r, n,
+                       "limits: burst says how many new connections may come at once within a rate: write "
+                       "rate: 100/s with burst, rate_per_peer with burst_per_peer");
+  if (!into->burst)
+    into->burst = into->rate;
+  if (!into->burst_per_peer)
+    into->burst_per_peer = into->rate_per_peer;
+  return 0;
+}
+
 static const struct reader_key listen_keys[] = {
     {"port", read_ports, 0, NULL},
     {"name", reader_string, offsetof(struct raw, name), NULL},
@@ -70,7 +107,11 @@ static const struct reader_key listen_keys[] = {
     {"identity", read_identity, 0, NULL},
     {"truncation", reader_pick, offsetof(struct raw, truncation), truncations},
     {"on_revoke", reader_pick, offsetof(struct raw, on_revoke), revocations},
+    {"on_policy_change", reader_pick, offsetof(struct raw, on_change), changes},
+    {"resumption", reader_pick, offsetof(struct raw, resumption), resumptions},
+    {"limits", read_limits, offsetof(struct raw, limits), NULL},
     {"detect_timeout", reader_duration, offsetof(struct raw, detect_timeout_ms), &detect_bounds},
+    {"plaintext_from", reader_networks, offsetof(struct raw, plaintext_from), NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -79,21 +120,23 @@ static const struct reader_key connect_keys[] = {
     {"name", reader_string, offsetof(struct raw, name), NULL},
     {"mode", reader_pick, offsetof(struct raw, mode), connect_modes},
     {"percent", reader_number, offsetof(struct raw, percent), &percents},
+    {"sticky", reader_pick, offsetof(struct raw, sticky), stickies},
+    {"on_failure", reader_pick, offsetof(struct raw, on_failure), failures},
+    {"suspend_for", reader_duration, offsetof(struct raw, suspend_for_ms), &suspend_bounds},
     {"allow", reader_patterns, offsetof(struct raw, allow), NULL},
     {"deny", reader_patterns, offsetof(struct raw, deny), NULL},
     {"policy", reader_pick, offsetof(struct raw, policy), policies},
     {"deny_errno", reader_pick, offsetof(struct raw, deny_errno), deny_errnos},
     {"sni", reader_string, offsetof(struct raw, sni), NULL},
+    {"alpn", reader_alpn, offsetof(struct raw, alpn), NULL},
     {"identity", read_identity, 0, NULL},
     {"truncation", reader_pick, offsetof(struct raw, truncation), truncations},
     {"on_revoke", reader_pick, offsetof(struct raw, on_revoke), revocations},
+    {"on_policy_change", reader_pick, offsetof(struct raw, on_change), changes},
+    {"resumption", reader_pick, offsetof(struct raw, resumption), resumptions},
+    {"limits", read_limits, offsetof(struct raw, limits), NULL},
     {NULL, NULL, 0, NULL},
 };
-
-const char *policy_mode_name(enum rules_mode mode) {
-  static const char *const names[] = {"off", "permissive", "canary", "enforce"};
-  return names[mode & 3];
-}
 
 static int fill_in(struct reader *r, const struct ynode *n, struct policy_item *item, const struct raw *raw) {
   struct policy_rule *rule = &item->rule;
@@ -110,22 +153,32 @@ static int fill_in(struct reader *r, const struct ynode *n, struct policy_item *
         pool_printf(&r->policy->pool, "%s %.120s", rule->kind == RULES_LISTEN ? "listen" : "connect", item->where);
   item->allow = raw->allow;
   item->deny = raw->deny;
-  rule->percent = raw->percent;
+  item->plaintext_from = raw->plaintext_from;
+  rule->alpn = raw->alpn.list;
+  rule->alpn_len = raw->alpn.len;
+  rule->resumption = raw->resumption != 0;
+  rule->limits = raw->limits;
   rule->on_revoke = (enum policy_on_revoke)raw->on_revoke;
+  rule->on_change = (enum policy_on_change)raw->on_change;
+  rule->staged = rule->mode == RULES_OFF && raw->allow.count > 0;
+  rule->percent = raw->percent;
+  rule->sticky = raw->sticky != 0;
+  rule->on_failure = (enum policy_on_failure)raw->on_failure;
+  rule->suspend_for_ms = raw->suspend_for_ms;
   rule->detect_timeout_ms = raw->detect_timeout_ms;
-  rule->resumption = true;
-  if (rule->mode == RULES_PERMISSIVE)
-    item->unavailable = "mode: permissive is not available yet; write off or enforce";
-  else if (rule->mode == RULES_CANARY)
-    item->unavailable = "mode: canary is not available yet; write off or enforce";
   return rule->name ? 0 : reader_fail(r, n, "out of memory");
 }
 
 static int read_rule(struct reader *r, const struct ynode *n, enum rules_kind kind) {
   bool listen = kind == RULES_LISTEN;
   struct policy_item *item = &r->policy->items[r->policy->item_count];
-  struct raw raw = {
-      .item = item, .mode = RULES_ENFORCE, .deny_errno = EACCES, .percent = 100, .detect_timeout_ms = 300};
+  struct raw raw = {.item = item,
+                    .mode = RULES_ENFORCE,
+                    .deny_errno = EACCES,
+                    .resumption = 1,
+                    .percent = 100,
+                    .suspend_for_ms = 60000,
+                    .detect_timeout_ms = 300};
   uint32_t seen;
   item->rule.kind = kind;
   item->rule.line = (int)n->line;
@@ -164,16 +217,15 @@ static int read_list(struct reader *r, const struct ynode *list, enum rules_kind
 static int check_twice(struct reader *r) {
   const struct policy *p = r->policy;
   for (size_t i = 0; i < p->item_count; i++) {
-    if (p->items[i].unavailable)
-      continue;
     for (const struct policy_entry *e = p->items[i].entries; e; e = e->next) {
       for (size_t j = 0; j <= i; j++) {
-        if (p->items[j].rule.kind != p->items[i].rule.kind || p->items[j].unavailable)
+        if (p->items[j].rule.kind != p->items[i].rule.kind)
           continue;
         for (const struct policy_entry *f = p->items[j].entries; f && f != e; f = f->next) {
-          if (f->lo != e->lo || f->hi != e->hi || f->prefix != e->prefix || memcmp(f->addr, e->addr, 16) != 0)
+          if (f->lo != e->lo || f->hi != e->hi || f->host != e->host || f->prefix != e->prefix ||
+              memcmp(f->addr, e->addr, 16) != 0)
             continue;
-          char text[96];
+          char text[ADDRESS_TEXT];
           address_text(e, p->items[i].rule.kind == RULES_LISTEN, text, sizeof text);
           struct ynode at = {.line = e->line, .col = e->col};
           return reader_fail(r, &at,
@@ -195,13 +247,5 @@ int reader_rules(struct reader *r, const struct ynode *listen, const struct ynod
     return reader_fail(r, NULL, "out of memory");
   if (read_list(r, listen, RULES_LISTEN) != 0 || read_list(r, connect, RULES_CONNECT) != 0)
     return -1;
-  for (size_t i = 0; i < p->item_count && !p->unavailable; i++) {
-    if (!p->items[i].unavailable)
-      continue;
-    p->unavailable = pool_printf(&p->pool, "%s:%d:%u: %s", r->path, p->items[i].rule.line, p->items[i].col,
-                                 p->items[i].unavailable);
-    if (!p->unavailable)
-      return reader_fail(r, NULL, "out of memory");
-  }
   return check_twice(r);
 }

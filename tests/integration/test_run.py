@@ -58,14 +58,6 @@ def test_an_invalid_configuration_is_named_by_line_and_column(t):
     assert p.wait() == 78 and "/nonexistent.yaml" in p.text(), p.text()
 
 
-def test_modes_that_are_not_there_yet_are_refused(t):
-    wrapped_only()
-    for rule in ("listen:\n  - { port: 6379, mode: permissive, allow: [ 'spiffe://a.b/c' ] }\n",
-                 "connect:\n  - { to: '10.0.0.0/8:6379', mode: canary, percent: 10, allow: [ 'spiffe://a.b/c' ] }\n"):
-        p = t.spawn([SVIDWRAP, "run", "--config", write(t, rule), "--", "/bin/echo", "STARTED"])
-        assert p.wait() == 78 and re.search("permissive|canary", p.text()) and "STARTED" not in p.text(), p.text()
-
-
 def test_config_check_prints_the_rules(t):
     wrapped_only()
     path = write(t, """

@@ -22,7 +22,7 @@ static bool pattern(const char *text, const char *id) {
   if (!p)
     fail_msg("%s", why);
   assert_int_equal(spiffeid_parse(&peer, id, strlen(id), 0, &reason), 0);
-  bool yes = policy_allows(p, 0, &peer, &reason);
+  bool yes = policy_allows(p, 0, NULL, &peer, &reason);
   assert_true(yes || strcmp(reason, "not in allow") == 0);
   policy_unref(p);
   return yes;
@@ -72,6 +72,51 @@ static void a_pattern_never_matches_by_the_text_of_the_domain(void **state) {
   assert_false(pattern("spiffe://example.org/**", "spiffe://example.or/g/a"));
   assert_false(pattern("spiffe://example.org/**", "spiffe://sub.example.org/a"));
   assert_false(pattern("spiffe://example.org/**", "spiffe://example.orgx/a"));
+}
+
+/* {trust_domain} is that of our own SVID; not known: an allow list lets nobody in by it, a deny list lets nobody
+ * past. */
+static bool own(const char *rule, const char *self_id, const char *peer_id) {
+  char yaml[512], why[512];
+  const char *reason = NULL;
+  struct spiffeid self, peer;
+  int n = snprintf(yaml, sizeof yaml, "listen: [{port: 1, %s}]", rule);
+  struct policy *p = policy_parse("t.yaml", yaml, (size_t)n, NULL, NULL, why, sizeof why);
+  if (!p)
+    fail_msg("%s", why);
+  if (self_id)
+    assert_int_equal(spiffeid_parse(&self, self_id, strlen(self_id), 0, &reason), 0);
+  assert_int_equal(spiffeid_parse(&peer, peer_id, strlen(peer_id), 0, &reason), 0);
+  bool yes = policy_allows(p, 0, self_id ? &self : NULL, &peer, &reason);
+  policy_unref(p);
+  return yes;
+}
+
+static void our_own_trust_domain_is_a_name_and_fails_closed_when_unknown(void **state) {
+  (void)state;
+  static const char ours[] = "allow: ['spiffe://{trust_domain}/web']", me[] = "spiffe://example.org/me";
+  static const char not_ours[] = "allow: ['spiffe://*/**'], deny: ['spiffe://{trust_domain}/web']";
+  assert_true(own(ours, me, "spiffe://example.org/web"));
+  assert_false(own(ours, me, "spiffe://example.org/web2"));
+  assert_false(own(ours, me, "spiffe://partner.test/web"));
+  assert_false(own(ours, me, "spiffe://example.org.evil.test/web"));
+  assert_false(own(ours, me, "spiffe://example.or/web"));
+  assert_false(own(ours, NULL, "spiffe://example.org/web"));
+  assert_false(own(not_ours, me, "spiffe://example.org/web"));
+  assert_true(own(not_ours, me, "spiffe://partner.test/web"));
+  assert_false(own(not_ours, NULL, "spiffe://example.org/web"));
+  assert_false(own(not_ours, NULL, "spiffe://partner.test/web"));
+  assert_true(own(not_ours, NULL, "spiffe://partner.test/other"));
+}
+
+static void any_trust_domain_only_where_it_is_spelled(void **state) {
+  (void)state;
+  assert_true(pattern("spiffe://*/web", "spiffe://example.org/web"));
+  assert_true(pattern("spiffe://*/web", "spiffe://partner.test/web"));
+  assert_false(pattern("spiffe://*/web", "spiffe://partner.test/web/a"));
+  assert_false(pattern("spiffe://*/web", "spiffe://partner.test/ns/web"));
+  assert_true(pattern("spiffe://*/**", "spiffe://partner.test/ns/web"));
+  assert_false(pattern("spiffe://*/**", "spiffe://partner.test"));
 }
 
 static void many_two_stars_on_a_long_id_are_judged_without_exponential_work(void **state) {
@@ -127,6 +172,8 @@ int main(void) {
       cmocka_unit_test(one_star_is_exactly_one_segment),
       cmocka_unit_test(two_stars_are_one_or_more_segments_at_the_end_or_in_the_middle),
       cmocka_unit_test(a_pattern_never_matches_by_the_text_of_the_domain),
+      cmocka_unit_test(our_own_trust_domain_is_a_name_and_fails_closed_when_unknown),
+      cmocka_unit_test(any_trust_domain_only_where_it_is_spelled),
       cmocka_unit_test(many_two_stars_on_a_long_id_are_judged_without_exponential_work),
       cmocka_unit_test(patterns_match_as_they_are_defined),
   };
