@@ -40,8 +40,11 @@ bool hosts_name(const char *asked, char name[HOSTS_NAME]) {
     n--;
   if (n == 0 || n >= HOSTS_NAME || strchr(asked, ':') || inet_aton(asked, &in))
     return false;
-  for (size_t i = 0; i < n; i++)
+  for (size_t i = 0; i < n; i++) {
+    if ((unsigned char)asked[i] <= ' ' || asked[i] == 0x7f) /* the daemon takes no such name from anybody */
+      return false;
     name[i] = (char)(asked[i] >= 'A' && asked[i] <= 'Z' ? asked[i] - 'A' + 'a' : asked[i]);
+  }
   name[n] = 0;
   return true;
 }

@@ -17,7 +17,8 @@
 #define HOSTS_ADDRESSES 1024 /* remembered at a time */
 #define HOSTS_NAME      256  /* bytes of a name, its NUL included: as in struct rules_hosts */
 
-/* A name as rules have it. false: nothing that a rule could name (NULL, empty, too long, an address). */
+/* A name as rules have it. false: nothing that a rule could name (NULL, empty, too long, an address, blanks in it).
+ */
 bool hosts_name(const char *asked, char name[HOSTS_NAME]);
 
 /* The resolver's answer to hosts_name()'s name: 4 or 16 bytes by family, others are ignored. */

@@ -20,6 +20,20 @@ bool wire_name_valid(const char name[WIRE_NAME_LEN]) {
   return true;
 }
 
+bool wire_hosts_valid(const struct rules_hosts *h) {
+  if (h->count > RULES_HOSTS_MAX)
+    return false;
+  for (unsigned i = 0; i < h->count; i++) {
+    size_t n = strnlen(h->name[i], sizeof h->name[i]);
+    if (n == 0 || n == sizeof h->name[i])
+      return false;
+    for (size_t k = 0; k < n; k++)
+      if ((unsigned char)h->name[i][k] <= ' ' || h->name[i][k] == 0x7f)
+        return false;
+  }
+  return true;
+}
+
 /* "NAME=value\0" and nothing else, any number of times. */
 static bool vars_valid(const char *vars, size_t len) {
   while (len) {
@@ -83,7 +97,7 @@ static enum wire_status check_connect(const char *msg, size_t len, int nfds) {
     return WIRE_BAD_REQUEST;
   memcpy(&m, msg, sizeof m);
   bool plausible = nfds == 1 && m.dest_len >= sizeof(sa_family_t) && m.dest_len <= sizeof m.dest &&
-                   m.wait_ms <= WAIT_MAX_MS && !(m.flags & ~WIRE_CONNECT_IN_PROGRESS);
+                   m.wait_ms <= WAIT_MAX_MS && !(m.flags & ~WIRE_CONNECT_IN_PROGRESS) && wire_hosts_valid(&m.hosts);
   return plausible ? WIRE_OK : WIRE_BAD_REQUEST;
 }
 

@@ -30,6 +30,10 @@ void wire_hello_split(const void *msg, struct wire_hello_parts *parts);
 /* The value of NAME among vars ("NAME=value\0..."), NUL-terminated, or NULL. */
 const char *wire_vars_find(const char *vars, size_t vars_len, const char *name);
 
+/* Names that can go into a comparison, a log line or a ClientHello: terminated, not empty, nothing below a blank.
+ * Whether the program has a right to them is decided elsewhere. */
+bool wire_hosts_valid(const struct rules_hosts *h);
+
 /* "svidwrap/" and 32 lower-case hexadecimal digits, NUL-terminated inside WIRE_NAME_LEN bytes. */
 bool wire_name_valid(const char name[WIRE_NAME_LEN]);
 

@@ -197,6 +197,7 @@ struct wire_plain {
   uint32_t why;  /* enum wire_plain_why */
   uint32_t local_len, dest_len;
   struct sockaddr_storage local, dest; /* local_len 0: not known yet */
+  struct rules_hosts hosts;            /* as in wire_connect */
 };
 enum wire_plain_why {
   WIRE_PLAIN_OFF = 1,       /* mode off of a staged rule */

@@ -81,6 +81,24 @@ static void a_stand_ins_name_is_exact(void **state) {
   assert_int_equal(wire_check(&m, sizeof m, 0), WIRE_BAD_REQUEST);
 }
 
+static void host_names_are_terminated_and_harmless(void **state) {
+  (void)state;
+  struct wire_connect c = {.dest_len = 16, .hosts = {.count = 1, .name = {"db.internal"}}};
+  header(&c, WIRE_CONNECT, sizeof c);
+  assert_int_equal(wire_check(&c, sizeof c, 1), WIRE_OK);
+  c.hosts.count = 2; /* the second one is empty */
+  assert_int_equal(wire_check(&c, sizeof c, 1), WIRE_BAD_REQUEST);
+  c.hosts.count = RULES_HOSTS_MAX + 1;
+  assert_int_equal(wire_check(&c, sizeof c, 1), WIRE_BAD_REQUEST);
+  c.hosts.count = 1;
+  memset(c.hosts.name[0], 'a', sizeof c.hosts.name[0]);
+  assert_int_equal(wire_check(&c, sizeof c, 1), WIRE_BAD_REQUEST);
+  c.hosts.name[0][255] = 0;
+  assert_int_equal(wire_check(&c, sizeof c, 1), WIRE_OK);
+  c.hosts.name[0][5] = '\n';
+  assert_int_equal(wire_check(&c, sizeof c, 1), WIRE_BAD_REQUEST);
+}
+
 struct hello {
   struct wire_hello h;
   char rest[256];
@@ -141,6 +159,7 @@ int main(void) {
       cmocka_unit_test(messages_of_the_right_size_and_descriptors_pass),
       cmocka_unit_test(a_header_that_lies_is_refused),
       cmocka_unit_test(a_stand_ins_name_is_exact),
+      cmocka_unit_test(host_names_are_terminated_and_harmless),
       cmocka_unit_test(hello_is_taken_apart_by_its_lengths),
       cmocka_unit_test(hello_with_lengths_that_do_not_add_up_is_refused),
   };

@@ -71,7 +71,8 @@ static void a_name_is_lower_case_and_without_its_last_dot(void **state) {
 static void addresses_and_impossible_names_are_none(void **state) {
   (void)state;
   char name[HOSTS_NAME], longest[300];
-  static const char *const bad[] = {NULL, "", ".", "10.0.0.1", "127.1", "0x7f000001", "::1", "fe80::1%lo"};
+  static const char *const bad[] = {NULL,  "",           ".",   "10.0.0.1", "127.1", "0x7f000001",
+                                    "::1", "fe80::1%lo", "a b", "a\n",      "a\x7f"};
   for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_false(hosts_name(bad[i], name));
   memset(longest, 'a', sizeof longest);
