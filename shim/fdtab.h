@@ -47,7 +47,6 @@ enum {
   FDF_EPOLL = 2,     /* epoll_create made it */
   FDF_EPREG = 4,     /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
   FDF_EXEC = 8,      /* close-on-exec is ours, not the program's: taken back when exec fails */
-  FDF_STREAM = 0x10, /* fdopen() was called on it while FDF_TCP: a stream that connect() must not put on the wire */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
 

@@ -15,6 +15,7 @@
 #include "pending.h"
 #include "session.h"
 #include "spare.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +49,7 @@ void image_after_fork_child(void) {
   session_after_fork();
   listener_after_fork();
   spare_after_fork();
+  stream_after_fork();
   fdtab_after_fork_child(&saved);
   pending_fork_child();
 }

@@ -13,6 +13,7 @@
 #include "image.h"
 #include "libc.h"
 #include "session.h"
+#include "stream.h"
 #include "svidwrap/svidwrap.h"
 #include "transport.h"
 
@@ -90,7 +91,10 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
   errno = keep;
 }
 
-__attribute__((destructor)) static void fini(void) { image_exit(); }
+__attribute__((destructor)) static void fini(void) {
+  stream_flush_all();
+  image_exit();
+}
 
 HOOK int svidwrap_peer_id(int fd, char *buf, size_t len) {
   struct sock *s = fdtab_get(fd);

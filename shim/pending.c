@@ -390,13 +390,9 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   errno = keep;
   if (managed == 0)
     return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
-  if ((unsigned)fd >= FDTAB_MAX || (atomic_load(&fdtab_flags[fd]) & FDF_STREAM)) {
-    bool high = (unsigned)fd >= FDTAB_MAX;
-    session_complain(
-        high ? "descriptor %d is too high to be protected: connect() is refused"
-             : "a stdio stream on a protected connection is not supported yet: connect() of %d is refused",
-        fd);
-    errno = high ? EMFILE : ENOTSUP;
+  if ((unsigned)fd >= FDTAB_MAX) {
+    session_complain("descriptor %d is too high to be protected: connect() is refused", fd);
+    errno = EMFILE;
     return -1;
   }
   if (tcp < 0) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stdio.c - streams and formatted output on descriptors. glibc writes to them inside, past every hook: on
- * a protected connection that would be plaintext. dprintf is done here; a stream is refused.
+ * stdio.c - streams and formatted output on descriptors. glibc reads and writes for them inside, past every hook: on
+ * a protected connection that would be plaintext. So a stream on a TCP socket is one of ours, and dprintf is done
+ * here.
  */
 #include "../fdtab.h"
 #include "../libc.h"
-#include "../session.h"
+#include "../stream.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,19 +14,38 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* A connect() may follow: a TCP socket that is not connected yet counts. */
+static bool may_be_protected(int fd) {
+  return !fdtab_plain(fd) ||
+         ((unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) & FDF_TCP));
+}
+
 HOOK FILE *fdopen(int fd, const char *mode) {
   static FILE *(*real)(int, const char *);
   if (!real)
     real = (FILE * (*)(int, const char *)) dlsym(RTLD_NEXT, "fdopen");
-  if (fdtab_plain(fd)) {
-    FILE *f = real(fd, mode);
-    if (f && (unsigned)fd < FDTAB_MAX && (atomic_load(&fdtab_flags[fd]) & FDF_TCP))
-      atomic_fetch_or(&fdtab_flags[fd], FDF_STREAM); /* a connect() may follow */
-    return f;
-  }
-  session_complain("a stdio stream on a protected connection is not supported yet: fdopen() is refused");
-  errno = ENOTSUP;
-  return NULL;
+  return may_be_protected(fd) ? stream_open(fd, mode) : real(fd, mode);
+}
+HOOK FILE *_IO_fdopen(int fd, const char *mode);
+HOOK FILE *_IO_fdopen(int fd, const char *mode) { return fdopen(fd, mode); }
+
+/* To the C library a stream of ours has no number. */
+static int number(const char *name, int (**real)(FILE *), FILE *file) {
+  int fd;
+  if (!*real)
+    *real = (int (*)(FILE *))dlsym(RTLD_NEXT, name);
+  if (file && file->_fileno < 0 && stream_number(file, &fd))
+    return fd;
+  return (*real)(file);
+}
+
+HOOK int fileno(FILE *file) {
+  static int (*real)(FILE *);
+  return number("fileno", &real, file);
+}
+HOOK int fileno_unlocked(FILE *file) {
+  static int (*real)(FILE *);
+  return number("fileno_unlocked", &real, file);
 }
 
 static int print_managed(int fd, const char *format, va_list ap) {

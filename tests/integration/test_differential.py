@@ -21,8 +21,6 @@ DIFFERENT = {
     "bad_memory": {"main: write(c, nowhere, 10) = -1 EFAULT": ["(exit -11)"], "main: write(c, b, 5) = 5": [],
                    "main: poll data for IN: IN": [], "main: recv(s, b, 10, 0) = 5": []},
     # The relay engine takes these over in a later issue; until then they are refused.
-    "by_stdio": {"main: fwrite 100": ["main: fdopen: EOPNOTSUPP"], "main: fflush 0": [], "main: fread 100": [],
-                 "main: same 1": [], "main: end: 1": []},
     "by_scm_rights": {"main: sendmsg(u[0], &m, 0) = 1": ["main: sendmsg(u[0], &m, 0) = -1 EPERM"],
                       "main: recvmsg(u[1], &m, 0) = 1": [], "main: write(d, b, 100) = 100": [], "main: read 100": []},
     "by_aio": {"main: aio_write(&cb) = 0": ["main: aio_write(&cb) = -1 EOPNOTSUPP"], "main: aio_write 100": [],

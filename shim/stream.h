@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream.h - stdio streams on sockets. What the C library reads and writes for a stream happens inside it, past every
+ * hook; a stream of ours (fopencookie(3)) comes back to the hooks. Never holds a lock while a stream is used.
+ */
+#ifndef SHIM_STREAM_H
+#define SHIM_STREAM_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* As fdopen(): NULL and errno. */
+FILE *stream_open(int fd, const char *mode);
+/* Is it one of ours? Then *fd is its number. */
+bool stream_number(FILE *file, int *fd);
+/* exit(): what is still buffered goes out while the connections are there. */
+void stream_flush_all(void);
+void stream_after_fork(void);
+
+#endif
