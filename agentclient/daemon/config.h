@@ -27,6 +27,7 @@ struct config {
   struct rules_table *rules; /* our writable mapping */
   char *endpoint;            /* "" where the configuration names none */
   char *label;               /* in the ledger: the path, and whose it is where it is not ours */
+  bool audit_down;           /* audit lines are being lost, and the log says so */
   bool trusted;              /* the daemon's own: it may name files and use the daemon's identity */
 };
 LIST_HEAD(config_list, config);

@@ -76,10 +76,12 @@ static enum serve_ready listener_credentials(void *arg, struct serve_credentials
   struct attach *a = speaker(l, &svid, out->reason, sizeof out->reason);
   if (a) {
     remember(l, a->session);
+    out->rule = a->rule;
+    if (!report_admits(a->session->config, out->reason, sizeof out->reason))
+      return SERVE_REFUSE;
     out->identity = source_identity(a->session->source);
     out->svid = svid;
     out->policy = a->session->config->policy;
-    out->rule = a->rule;
     out->timeout_ms = policy_settings(out->policy)->handshake_timeout_ms;
     return SERVE_GO;
   }
@@ -103,7 +105,8 @@ static void listener_late(evutil_socket_t fd, short what, void *arg) {
   serve_kick(l->serve);
 }
 
-static void listener_report(struct listener *l, const struct serve_conn *c) {
+/* -1: there is no line about it, and there has to be one (audit.required). */
+static int listener_report(struct listener *l, const struct serve_conn *c) {
   struct report_connection r = {.worker = l->worker,
                                 .session = l->speaker,
                                 .inbound = true,
@@ -115,10 +118,10 @@ static void listener_report(struct listener *l, const struct serve_conn *c) {
     l->worker->inbound_allowed++;
   else
     l->worker->inbound_denied++;
-  report_connection(&r);
+  return report_connection(&r);
 }
 
-static void listener_refused(void *arg, const struct serve_conn *c) { listener_report(arg, c); }
+static void listener_refused(void *arg, const struct serve_conn *c) { (void)listener_report(arg, c); }
 
 static uint32_t truncation_of(struct listener *l, uint32_t rule) {
   const struct policy_rule *r = policy_rule_at(l->speaker->config->policy, rule);
@@ -136,12 +139,17 @@ static void listener_deliver(void *arg, struct serve_conn *c) {
   if (slots_fill(l->slots, &fill, &c->result, &t) != 0) {
     c->result.outcome = HANDSHAKE_INTERNAL;
     snprintf(c->result.reason, sizeof c->result.reason, "no slot: %s", strerror(errno));
-    listener_report(l, c);
+    (void)listener_report(l, c);
     serve_conn_free(c);
     serve_taken(l->serve);
     return;
   }
-  listener_report(l, c);
+  if (listener_report(l, c) != 0) {
+    slots_abandon(l->slots, t);
+    serve_conn_free(c);
+    serve_taken(l->serve);
+    return;
+  }
   standin_offer(l->standin, c, l->slots, t);
 }
 

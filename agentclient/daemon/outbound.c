@@ -59,7 +59,8 @@ static void answer(struct ctl *c, enum wire_status status, int err, const char *
   ctl_answer(c, &r, sizeof r, NULL, 0, false);
 }
 
-static void report(struct outbound *o, const struct handshake_result *result) {
+/* -1: there is no line about it, and there has to be one (audit.required). */
+static int report(struct outbound *o, const struct handshake_result *result) {
   struct sockaddr_storage local;
   socklen_t len = sizeof local;
   bool known = getsockname(o->fd, (struct sockaddr *)&local, &len) == 0;
@@ -73,15 +74,15 @@ static void report(struct outbound *o, const struct handshake_result *result) {
     o->worker->outbound_allowed++;
   else
     o->worker->outbound_denied++;
-  report_connection(&r);
+  return report_connection(&r);
 }
 
-static void refuse_for_want(struct outbound *o, const char *text) {
+static void refuse_for_want(struct outbound *o, enum wire_status status, const char *text) {
   struct handshake_result result = {.outcome = HANDSHAKE_INTERNAL};
   snprintf(result.reason, sizeof result.reason, "%.255s", text);
-  report(o, &result);
+  (void)report(o, &result);
   let_go(o);
-  answer(o->ctl, WIRE_NO_IDENTITY, ECONNREFUSED, "%s", text);
+  answer(o->ctl, status, ECONNREFUSED, "%s", text);
   outbound_free(o);
 }
 
@@ -104,7 +105,7 @@ static void refuse_astray(struct outbound *o, struct handshake_result *result) {
   snprintf(result->reason, sizeof result->reason,
            "the socket is connected to another address than the program named, which the rule does not cover");
   o->session->dial_failed++;
-  report(o, result);
+  (void)report(o, result);
   let_go(o);
   answer(o->ctl, WIRE_REFUSED, EACCES, "%s", result->reason);
 }
@@ -126,12 +127,18 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
   if (slots_fill(o->session->slots, &fill, result, &t) != 0) {
     result->outcome = HANDSHAKE_INTERNAL;
     snprintf(result->reason, sizeof result->reason, "no slot: %s", strerror(errno));
-    report(o, result);
+    (void)report(o, result);
     let_go(o);
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "%s", result->reason);
     return;
   }
-  report(o, result);
+  if (report(o, result) != 0) {
+    slots_abandon(o->session->slots, t);
+    o->session->dial_failed++;
+    let_go(o);
+    answer(o->ctl, WIRE_REFUSED, ECONNREFUSED, REPORT_LOST);
+    return;
+  }
   struct wire_connected r = {
       .status = WIRE_OK, .arena_id = slots_id(o->session->slots), .slot = t.slot, .slot_use = t.use};
   message_header(&r.hdr, WIRE_CONNECTED, sizeof r);
@@ -151,7 +158,7 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
     result->outcome = HANDSHAKE_CANCELLED;
     snprintf(result->reason, sizeof result->reason, "the agent took our identity away during the handshake");
     o->session->dial_failed++;
-    report(o, result);
+    (void)report(o, result);
     let_go(o);
     answer(o->ctl, WIRE_NO_IDENTITY, ECONNREFUSED, "%s", result->reason);
   } else if (!o->ctl) {
@@ -159,17 +166,18 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
       result->outcome = HANDSHAKE_CANCELLED;
       snprintf(result->reason, sizeof result->reason, "the program gave the connection up");
     }
-    report(o, result);
+    (void)report(o, result);
   } else if (err == 0 && astray(o->session, o->fd, o->request.rule)) {
     refuse_astray(o, result);
   } else if (err == 0) {
     succeed(o, result);
   } else if (result->outcome == HANDSHAKE_TCP_FAILED) {
     let_go(o);
+    tally_handshake(&o->worker->tally, TALLY_OUTBOUND, HANDSHAKE_TCP_FAILED, 0);
     answer(o->ctl, WIRE_TCP_FAILED, 0, "%s", result->reason); /* nobody decided anything: no audit line */
   } else {
     o->session->dial_failed++;
-    report(o, result);
+    (void)report(o, result);
     let_go(o);
     answer(o->ctl, WIRE_REFUSED, err, "%s", result->reason);
   }
@@ -210,6 +218,8 @@ static void attempt(struct outbound *o) {
     let_go(o);
     answer(o->ctl, WIRE_NEED_AGENT, 0, "%s", "");
     outbound_free(o);
+  } else if (svid && !report_admits(s->config, why, sizeof why)) {
+    refuse_for_want(o, WIRE_REFUSED, why);
   } else if (svid) {
     start(o, svid);
   } else if (state == SOURCE_WAITING && !o->waited) {
@@ -218,7 +228,7 @@ static void attempt(struct outbound *o) {
   } else {
     if (state != SOURCE_SERVED)
       session_no_identity(s, why, sizeof why);
-    refuse_for_want(o, why);
+    refuse_for_want(o, WIRE_NO_IDENTITY, why);
   }
 }
 

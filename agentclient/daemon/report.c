@@ -19,36 +19,28 @@
 
 #define STATUS_ROOM (WIRE_MAX - sizeof(struct wire_reply))
 
-static const char *result_name(const struct report_connection *r) {
+static enum tally_result result_of(const struct report_connection *r) {
   if (r->plaintext)
-    return "plaintext";
+    return TALLY_PLAINTEXT;
   switch (r->result->outcome) {
   case HANDSHAKE_OK:
-    return r->result->would_deny ? "would_deny" : "allowed";
+    return r->result->would_deny ? TALLY_WOULD_DENY : TALLY_ALLOWED;
   case HANDSHAKE_NOT_TLS:
   case HANDSHAKE_UNVERIFIED:
   case HANDSHAKE_DENIED:
-    return "denied";
+    return TALLY_DENIED;
   case HANDSHAKE_PEER_REFUSED:
-    return "refused_by_peer";
+    return TALLY_REFUSED_BY_PEER;
   default:
-    return "failed";
+    return TALLY_FAILED;
   }
 }
 
-static enum ledger_result ledger_result(const struct report_connection *r) {
-  if (r->plaintext)
-    return LEDGER_PLAIN;
-  switch (r->result->outcome) {
-  case HANDSHAKE_OK:
-    return r->result->would_deny ? LEDGER_WOULD_DENY : LEDGER_MTLS;
-  case HANDSHAKE_NOT_TLS:
-  case HANDSHAKE_UNVERIFIED:
-  case HANDSHAKE_DENIED:
-    return LEDGER_DENIED;
-  default:
-    return LEDGER_FAILED;
-  }
+static enum ledger_result ledger_result(enum tally_result r) {
+  static const enum ledger_result of[] = {[TALLY_ALLOWED] = LEDGER_MTLS,    [TALLY_WOULD_DENY] = LEDGER_WOULD_DENY,
+                                          [TALLY_PLAINTEXT] = LEDGER_PLAIN, [TALLY_DENIED] = LEDGER_DENIED,
+                                          [TALLY_FAILED] = LEDGER_FAILED,   [TALLY_REFUSED_BY_PEER] = LEDGER_FAILED};
+  return of[r];
 }
 
 /* By its ID only where that was verified: anybody can write a certificate with any ID. */
@@ -59,16 +51,48 @@ static const char *ledger_peer(const struct report_connection *r, char buf[64]) 
   return r->remote ? audit_host(r->remote, buf, 64) : "(unknown)";
 }
 
-static void count(const struct report_connection *r, const char *rule, const char *reason) {
+static void count(const struct report_connection *r, enum tally_result result, const char *rule, const char *reason) {
   char host[64];
+  struct worker *w = r->worker;
+  enum tally_direction d = r->inbound ? TALLY_INBOUND : TALLY_OUTBOUND;
   struct ledger_event e = {.config = r->session ? r->session->config->label : "",
                            .rule = rule,
                            .inbound = r->inbound,
                            .peer = ledger_peer(r, host),
-                           .result = ledger_result(r),
+                           .result = ledger_result(result),
                            .reason = reason,
                            .now = time(NULL)};
-  ledger_note(r->worker->ledger, &e);
+  ledger_note(w->ledger, &e);
+  w->tally.results[d][result]++;
+  if (!r->plaintext && !r->late)
+    tally_handshake(&w->tally, d, r->result->outcome, r->result->duration_us);
+}
+
+static bool required(const struct config *c) { return c && policy_settings(c->policy)->audit_required; }
+
+/* Once when lines begin to be lost, and once when that is over. */
+static void audit_state(struct worker *w, struct config *c, bool lost) {
+  char cause[256] = "";
+  w->tally.audit_lost += lost;
+  if (!c || c->audit_down == lost)
+    return;
+  c->audit_down = lost;
+  if (lost && log_ready(c->audit, cause, sizeof cause))
+    snprintf(cause, sizeof cause, "it was slow for a moment");
+  if (lost)
+    log_error(c->log, "audit: lines are lost: %s%s", cause,
+              required(c) ? "; new connections are refused until they can be written again (audit.required)" : "");
+  else
+    log_warning(c->log, "audit: lines can be written again");
+}
+
+bool report_admits(const struct config *c, char *why, size_t why_len) {
+  char cause[256];
+  if (!required(c) || log_ready(c->audit, cause, sizeof cause))
+    return true;
+  snprintf(why, why_len, "the audit log cannot be written (%s), and audit.required says that nothing goes without",
+           cause);
+  return false;
 }
 
 static const char *reason_of(const struct report_connection *r) {
@@ -80,14 +104,15 @@ static const char *reason_of(const struct report_connection *r) {
   return h->reason[0] ? h->reason : handshake_outcome_name(h->outcome);
 }
 
-void report_connection(const struct report_connection *r) {
+int report_connection(const struct report_connection *r) {
   static const struct handshake_result nothing;
   const struct handshake_result *h = r->plaintext ? &nothing : r->result;
   const struct session *s = r->session;
   const struct policy_rule *rule = s ? policy_rule_at(s->config->policy, r->rule) : NULL;
   const char *peer = h->peer.len ? h->peer.text : "", *self = h->self.len ? h->self.text : "";
+  enum tally_result result = result_of(r);
   struct audit_event e = {.event = "connection",
-                          .result = result_name(r),
+                          .result = tally_result_name(result),
                           .direction = r->inbound ? "inbound" : "outbound",
                           .client_spiffe_id = r->inbound ? peer : self,
                           .server_spiffe_id = r->inbound ? self : peer,
@@ -97,8 +122,10 @@ void report_connection(const struct report_connection *r) {
                           .reason = reason_of(r),
                           .pid = s ? s->pid : 0,
                           .program = s ? s->program : ""};
-  audit_write(s ? s->config->audit : NULL, &e);
-  count(r, e.rule, e.reason);
+  bool lost = audit_write(s ? s->config->audit : NULL, &e) != 0;
+  audit_state(r->worker, s ? s->config : NULL, lost);
+  count(r, result, e.rule, e.reason);
+  return lost && s && required(s->config) ? -1 : 0;
 }
 
 /* Alerts that judge our certificate, or us (RFC 8446 section 6.2): bad_certificate to unknown_ca, access_denied and
@@ -135,12 +162,13 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
     h.self = svid->id;
   struct report_connection r = {.worker = c->worker,
                                 .session = s,
+                                .late = true,
                                 .inbound = m.inbound,
                                 .rule = m.rule,
                                 .local = m.local_len >= sizeof(sa_family_t) ? (struct sockaddr *)&m.local : NULL,
                                 .remote = m.remote_len >= sizeof(sa_family_t) ? (struct sockaddr *)&m.remote : NULL,
                                 .result = &h};
-  report_connection(&r);
+  (void)report_connection(&r);
   ctl_reply(c, WIRE_OK, 0, "%s", "");
 }
 

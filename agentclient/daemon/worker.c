@@ -214,6 +214,7 @@ static int take_name(struct worker *w, const char *name) {
 
 static void watch_signals(struct worker *w) {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a log that may not grow any more (RLIMIT_FSIZE, inherited) loses lines, no more */
   evsignal_assign(&w->sigterm, w->base, SIGTERM, terminated, w);
   evsignal_assign(&w->sigint, w->base, SIGINT, terminated, w);
   evsignal_assign(&w->sighup, w->base, SIGHUP, hung_up, w);

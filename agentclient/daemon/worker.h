@@ -14,6 +14,7 @@
 #include "serve.h"
 #include "session.h"
 #include "source.h"
+#include "../observe/tally.h"
 
 struct ledger;
 
@@ -35,6 +36,7 @@ struct worker {
   struct session_list sessions;
   unsigned session_count;
   struct listener_list listeners;
+  struct tally tally;
   struct ledger *ledger; /* what was decided, counted */
   struct event idle, sweep, sigterm, sigint, sighup, leash;
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */

@@ -40,7 +40,8 @@ struct handshake_result {
   bool would_deny;      /* policy: audit let it pass */
   struct spiffeid peer; /* len 0 where unknown; filled in when the certificate carried one, even if denied */
   struct spiffeid self;
-  uint16_t cipher; /* enum arena_cipher */
+  uint16_t cipher;      /* enum arena_cipher */
+  uint64_t duration_us; /* from the first moment with a connected socket; 0: it never began */
   uint8_t rx_secret[ARENA_SECRET_MAX],
       tx_secret[ARENA_SECRET_MAX]; /* application traffic secrets 0, ours to read / write */
 };

@@ -63,6 +63,7 @@ struct handshake {
   struct handshake_request request;
   struct event readiness, deadline;
   bool started, dialing;
+  uint64_t begun_us; /* CLOCK_MONOTONIC, when the socket was connected; 0: not yet */
 
   SSL *ssl; /* made when there is something to do with it: an idle stranger costs a few KB */
   struct handshake_io io;

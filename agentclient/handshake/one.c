@@ -21,6 +21,12 @@
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
 
+static uint64_t now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
 /* The one way out. Everything that could still act on the socket is gone before the owner hears of it. */
 static void finish(struct handshake *h, struct handshake_result *result) {
   if (h->started) {
@@ -31,6 +37,7 @@ static void finish(struct handshake *h, struct handshake_result *result) {
   h->ssl = NULL;
   handshake_io_free(&h->io);
   handshake_pool_forget(h);
+  result->duration_us = h->begun_us ? now_us() - h->begun_us + 1 : 0;
   result->peer = h->peer;
   result->self = h->request.svid->id;
   h->request.done(h->request.arg, h->request.fd, result);
@@ -226,6 +233,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg) {
       return;
     }
     h->dialing = false;
+    h->begun_us = now_us();
   }
   step(h);
 }
@@ -256,6 +264,7 @@ void handshake_one_begin(struct handshake *h, struct event_base *base) {
   h->io.fd = h->request.fd;
   h->io.role = h->request.role;
   h->dialing = h->request.connecting;
+  h->begun_us = h->dialing ? 0 : now_us();
   if (event_assign(&h->readiness, base, h->request.fd, EV_READ, on_ready, h) != 0 ||
       evtimer_assign(&h->deadline, base, on_deadline, h) != 0 || evtimer_add(&h->deadline, &left) != 0) {
     finish_as(h, HANDSHAKE_INTERNAL, "out of memory");
