@@ -90,6 +90,12 @@
                            int *))                                                                 \
   X(int, gethostbyname2_r, (const char *, int, struct hostent *, char *, size_t, struct hostent **, \
                             int *))                                                                \
+  X(int, setuid, (uid_t))                                                                          \
+  X(int, setgid, (gid_t))                                                                          \
+  X(int, setreuid, (uid_t, uid_t))                                                                 \
+  X(int, setregid, (gid_t, gid_t))                                                                 \
+  X(int, setresuid, (uid_t, uid_t, uid_t))                                                         \
+  X(int, setresgid, (gid_t, gid_t, gid_t))                                                         \
   X(void, _exit, (int))                                                                            \
   X(void, _Exit, (int))                                                                            \
   X(long, syscall, (long, ...))

@@ -63,10 +63,25 @@ static bool same_ids(void) {
          session.egid == getegid();
 }
 
-void session_forget(void) {
-  atomic_store(&session.state, SESSION_NONE);
-  atomic_store(&session.dialed, 0);
-  fdtab_unhide_close(&session.control);
+/* All three the same: there is no way back. */
+static bool for_good(void) {
+  uid_t ruid, euid, suid;
+  gid_t rgid, egid, sgid;
+  return getresuid(&ruid, &euid, &suid) == 0 && ruid == euid && euid == suid && getresgid(&rgid, &egid, &sgid) == 0 &&
+         rgid == egid && egid == sgid;
+}
+
+void session_ids_changed(void) {
+  uint32_t ready = SESSION_READY;
+  int keep = errno;
+  if (atomic_load(&session.state) == SESSION_READY && !same_ids() && for_good() &&
+      atomic_compare_exchange_strong(&session.state, &ready, SESSION_BUSY)) {
+    atomic_store(&session.dialed, 0);
+    fdtab_unhide_close(&session.control);
+    atomic_store(&session.state, SESSION_NONE);
+    libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+  }
+  errno = keep;
 }
 
 void session_after_fork(void) {
@@ -214,13 +229,15 @@ static int dial_agent(void) {
 int session_agent(uint32_t wait_ms, int *status, char *text) {
   struct wire_identity m = {.token = session.token, .wait_ms = wait_ms};
   struct wire_reply reply;
+  static _Atomic int said; /* once for every outage: the daemon has it tried every few seconds */
   int fd = -1, keep = errno, rc = -1;
   session_header(&m.hdr, WIRE_IDENTITY, sizeof m);
   if (session.endpoint[0]) {
     fd = dial_agent();
+    int before = atomic_exchange(&said, fd < 0 ? -fd : 0);
     if (fd < 0) {
       m.agent_errno = -fd;
-      if (wait_ms == 0) /* who waits is told by the daemon's answer */
+      if (wait_ms == 0 && before != -fd) /* who waits is told by the daemon's answer */
         session_complain("cannot reach the SPIFFE agent at %s: %s; is it running, and may this user connect?",
                          session.endpoint, strerror(-fd));
     }

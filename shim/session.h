@@ -75,8 +75,10 @@ void session_follow(unsigned uid);
 /* Does this process have its session with the worker of this pid? */
 bool session_is_with(int pid);
 
-/* In the child of fork(), and in a process whose uid or gid changed (a new session is needed). */
+/* In the child of fork(). */
 void session_after_fork(void);
-void session_forget(void);
+/* The uid or gid may have changed. Where that is for good the session is given up at once: the daemon has the
+ * listeners registered anew, and the next managed call says HELLO as who we are now. */
+void session_ids_changed(void);
 
 #endif

@@ -21,8 +21,8 @@
 #define SO_PEERPIDFD 77
 #endif
 #define ASK_MS            250
-#define ASK_MAX_MS        30000
-#define PERMISSION_DENIED 7 /* gRPC status code */
+#define ASK_MAX_MS        3000 /* a server that sits idle has a fresh SVID within seconds of the agent's return */
+#define PERMISSION_DENIED 7    /* gRPC status code */
 
 /* The peer's pidfd from the kernel where it has that (6.5); by number otherwise, which can only mislead about
  * a process that died between its message and now. */
@@ -195,11 +195,15 @@ void session_agent_dialed(struct session *s, int err) {
   if (err == 0) {
     /* The backoff goes when the agent has answered: one that accepts and hangs up is no better than none. */
     evtimer_del(&s->agent_timer);
+    s->dial_errno = 0;
     return;
   }
   source_dial_failed(s->source, err);
-  log_warning(s->config->log, "%s (pid %d) cannot connect to the agent at %s: %s", s->program, (int)s->pid,
-              s->config->endpoint, strerror(err));
+  /* It is tried again every few seconds: the first time is news. */
+  log_line(s->config->log, err != s->dial_errno ? POLICY_LOG_WARNING : POLICY_LOG_DEBUG,
+           "%s (pid %d) cannot connect to the agent at %s: %s", s->program, (int)s->pid, s->config->endpoint,
+           strerror(err));
+  s->dial_errno = err;
   session_ask_agent(s);
 }
 

@@ -53,6 +53,7 @@ struct session {
   bool announced;                         /* its identity was logged */
   int64_t agent_ask_ms, agent_backoff_ms; /* not before then a fresh agent connection is asked for */
   struct event agent_timer;
+  int dial_errno; /* of the last attempt to reach the agent */
   uint64_t dialed, dial_failed;
 };
 LIST_HEAD(session_list, session);
@@ -70,7 +71,7 @@ void session_unref(struct session *s);
 /* The source of some sessions changed. */
 void session_source_changed(void *worker, struct source *source);
 
-/* May a fresh agent connection be asked for now? Each yes pushes the next one away, up to half a minute. */
+/* May a fresh agent connection be asked for now? Each yes pushes the next one away, up to three seconds. */
 bool session_ask_agent(struct session *s);
 /* Dials the agent succeeded (0) or failed (errno). */
 void session_agent_dialed(struct session *s, int err);

@@ -118,7 +118,7 @@ static void plan_retry(struct workload_client *c, enum workload_event verdict) {
     return;
   }
   c->failures++;
-  c->retry_ms = now + client_backoff(c->failures);
+  c->retry_ms = now + client_backoff(c->failures, verdict == WORKLOAD_UNAVAILABLE);
 }
 
 static void gone(struct workload_client *c, int code, const char *message) {

@@ -67,8 +67,8 @@ bool client_stream_open(struct workload_client *c, grpc_completion_queue *cq);
 void client_stream_free(struct workload_client *c);
 
 /* retry.c */
-/* The pause before the next attempt, in ms; grows with failures, with jitter. */
-int64_t client_backoff(unsigned failures);
+/* The pause before the next attempt, in ms; grows with failures, with jitter. away: nobody answered. */
+int64_t client_backoff(unsigned failures, bool away);
 /* What the end of a stream means. */
 enum workload_event client_verdict(grpc_status_code code, const char *details);
 

@@ -9,16 +9,17 @@
 #include <string.h>
 
 #define BACKOFF_FIRST_MS 1000
-#define BACKOFF_MAX_MS   30000
+#define AWAY_MAX_MS      3000  /* an agent that comes back is found within seconds */
+#define DENIED_MAX_MS    10000 /* it answers, and each question is a line in its log */
 
 /* Between 80 and 120 per cent, so that a thousand workloads do not meet at the agent that comes back. */
-int64_t client_backoff(unsigned failures) {
-  int64_t ms = BACKOFF_FIRST_MS;
+int64_t client_backoff(unsigned failures, bool away) {
+  int64_t ms = BACKOFF_FIRST_MS, max = away ? AWAY_MAX_MS : DENIED_MAX_MS;
   uint16_t r = 32768;
-  for (unsigned i = 1; i < failures && ms < BACKOFF_MAX_MS; i++)
+  for (unsigned i = 1; i < failures && ms < max; i++)
     ms *= 2;
-  if (ms > BACKOFF_MAX_MS)
-    ms = BACKOFF_MAX_MS;
+  if (ms > max)
+    ms = max;
   (void)RAND_bytes((unsigned char *)&r, sizeof r);
   return ms * 8 / 10 + ms * 4 * r / (10 * 65536);
 }

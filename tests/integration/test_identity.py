@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is every program, and every user that it becomes, the workload that the agent attests, and no other?"""
+import os
+import socket
+import ssl
+import time
+
+from apps import MANY_CLIENT, client, echo_server
+from harness import NATIVE, PYTHON, TD, WAIT, Skip, entry, until
+from pki import CA, client_context
+
+NOBODY = 65534
+ROOT_ID, NOBODY_ID, PEER = f"{TD}/of-root", f"{TD}/of-nobody", f"{TD}/peer"
+
+
+def wrapped_only():
+    if NATIVE:
+        raise Skip("natively there is no SVID")
+
+
+def two_users(t, **more):
+    """Two entries that differ by uid and nothing else; a CA whose leafs a stranger can have."""
+    wrapped_only()
+    if os.getuid() != 0:
+        raise Skip("needs root to become another user")
+    ca = CA(t)
+    agent = t.agent([entry(ROOT_ID, uid=0), entry(NOBODY_ID, uid=NOBODY)], ca={"cert": ca.cert, "key": ca.key}, **more)
+    os.chmod(agent.socket, 0o777)
+    return ca
+
+
+def certificate(port, pair=None):
+    """The certificate that the server shows now, as OpenSSL's text; with a pair, after it answered an exchange."""
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as raw:
+        with client_context(pair).wrap_socket(raw) as s:
+            if pair:
+                s.sendall(b"hello")
+                assert s.recv(100) == b"hello"
+            return s.getpeercert(binary_form=True)
+
+
+def identity(port, pair=None):
+    """The SPIFFE ID in it. None: none is shown."""
+    try:
+        der = certificate(port, pair)
+    except (OSError, ssl.SSLError, AssertionError):
+        return None
+    at = der.find(b"spiffe://")
+    return der[at:at + der[at - 1]].decode() if at >= 0 else None
+
+
+# PORT: an echo server that becomes nobody, for good, when it is told to (SIGUSR1); it makes no other call.
+DROPPER = r"""
+import os, signal, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+l.setblocking(True)
+def drop(*_):
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    print("dropped", flush=True)
+signal.signal(signal.SIGUSR1, drop)
+while True:
+    s, _ = l.accept()
+    try:
+        while data := s.recv(1000):
+            s.sendall(data)
+    except ConnectionError:
+        pass  # the peer closed without close_notify
+    s.close()
+"""
+
+# PORT MARKER: a connection as root, one as nobody by a child, one as root again, with an answer on each.
+CHILD = r"""
+import os, socket, sys
+def talk(who):
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as s:
+        s.sendall(sys.argv[2].encode())
+        assert s.recv(1000) == sys.argv[2].encode()
+    print(who, flush=True)
+talk("parent")
+pid = os.fork()
+if pid == 0:
+    talk("child")
+    os.setgid(65534)
+    os.setuid(65534)
+    talk("nobody")
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+talk("parent again")
+"""
+
+
+def inbound(t, port):
+    return [a["client_spiffe_id"] for a in t.audit() if a["direction"] == "inbound" and a["result"] == "allowed"
+            and a["local"].endswith(f":{port}")]
+
+
+def test_a_child_that_changes_uid_is_somebody_else(t):
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    echo_server(t, config, port)
+    with t.watch(port):
+        t.wrapped(config, [PYTHON, "-c", CHILD, str(port), t.marker.decode()]).ok()
+    until("four connections", lambda: inbound(t, port) == [ROOT_ID, ROOT_ID, NOBODY_ID, ROOT_ID])
+
+
+def test_a_child_that_changes_uid_is_not_let_in_as_its_parent(t):
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID])
+    echo_server(t, config, port)
+    out = t.wrapped(config, [PYTHON, "-c", CHILD, str(port), t.marker.decode()])
+    assert out.wait() != 0 and out.out() == b"parent\nchild\n", out.text()
+    t.audited(direction="inbound", result="denied", client_spiffe_id=NOBODY_ID)
+
+
+def test_a_server_that_drops_root_is_attested_anew(t):
+    """It sits in accept() and makes no call of its own; its listener speaks as whom it has become."""
+    ca = two_users(t)
+    pair = ca.leaf("peer", PEER)
+    port = t.port()
+    config = t.both(port, allow=[PEER])
+    server = t.wrapped(config, [PYTHON, "-c", DROPPER, str(port)], name="dropper")
+    t.listening(port, proc=server)
+    assert identity(port, pair) == ROOT_ID
+    server.kill(10)
+    server.line("^dropped$")
+    until("the SVID of nobody", lambda: identity(port, pair) == NOBODY_ID, pause=0.1)
+    t.audited(direction="inbound", result="allowed", server_spiffe_id=NOBODY_ID, client_spiffe_id=PEER)
+
+
+def test_a_program_that_exec_starts_as_another_user_is_somebody_else(t):
+    """setpriv becomes another user and starts the client: identity is the image's own."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    echo_server(t, config, port)
+    argv = ["/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", PYTHON, "-c", MANY_CLIENT, str(port),
+            t.marker.decode(), "1", "0"]
+    # That user's daemon cannot write where root's does.
+    theirs = t.both(port, allow=[ROOT_ID], log={"to": os.path.join(t.log_dir, "nobody.log")},
+                    audit={"to": os.path.join(t.log_dir, "nobody-audit.log")})
+    with t.watch(port):
+        t.run(t.wrap(theirs, argv, how="preload"))
+    until("the connection", lambda: inbound(t, port) == [NOBODY_ID])
+
+
+def test_effective_ids_that_change_and_change_back(t):
+    """seteuid() and back: each connection is made by whom the kernel says it is."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    echo_server(t, config, port)
+    code = CHILD.split("talk(\"parent\")")[0] + r"""
+for uid in (0, 65534, 0, 65534, 0):
+    os.seteuid(uid)
+    talk(uid)
+"""
+    with t.watch(port):
+        t.wrapped(config, [PYTHON, "-c", code, str(port), t.marker.decode()]).ok()
+    until("five connections", lambda: inbound(t, port) == [ROOT_ID, NOBODY_ID, ROOT_ID, NOBODY_ID, ROOT_ID])
+
+
+# ---- the agent goes and comes back --------------------------------------------------------------------------------
+
+SOON = 8  # the fresh SVID is there within 5 s of the agent's return; the rest is for a busy machine
+
+
+def agent_with_ca(t, **more):
+    """An agent that has the same roots when it is started again."""
+    wrapped_only()
+    ca = CA(t)
+    t.agent([entry(ROOT_ID)], ca={"cert": ca.cert, "key": ca.key}, **more)
+    return ca
+
+
+def away_and_back(t, port, pair, seconds):
+    """The agent goes, stays away until the SVID is long expired, and comes back: the server, idle all the while, has
+    a fresh one."""
+    old = certificate(port, pair)
+    t.default_agent.stop()
+    time.sleep(seconds)
+    assert identity(port, pair) is None, "an expired SVID was used"
+    t.default_agent.start()
+    started = time.monotonic()
+    until("a fresh SVID", lambda: identity(port, pair) == ROOT_ID, SOON, pause=0.1)
+    print(f"fresh after {time.monotonic() - started:.1f} s")
+    assert certificate(port, pair) != old
+
+
+def test_an_agent_away_for_longer_than_the_svid_lives_and_an_idle_server(t):
+    """So long that a backoff without a bound would have grown past what anybody waits."""
+    ca = agent_with_ca(t, svid_ttl="4s")
+    port = t.port()
+    config = t.both(port, allow=[PEER], identity_wait="500ms")
+    echo_server(t, config, port)
+    away_and_back(t, port, ca.leaf("peer", PEER), 18)
+
+
+def test_an_agent_away_for_longer_than_the_svid_lives_and_the_daemons_identity(t):
+    """The same where the daemon asks for itself (identity.scope: daemon)."""
+    ca = agent_with_ca(t, svid_ttl="4s")
+    port = t.port()
+    config = t.both(port, allow=[PEER], identity={"scope": "daemon"}, identity_wait="500ms")
+    echo_server(t, config, port)
+    away_and_back(t, port, ca.leaf("peer", PEER), 18)
+
+
+def test_an_agent_restarts_under_a_client(t):
+    """A program that only dials has nothing that could be rung: it finds the agent at its next connect(), and no
+    connection fails for it."""
+    ca = agent_with_ca(t, svid_ttl="6s")
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID])
+    server = t.both(port, allow=[ROOT_ID])
+    echo_server(t, server, port)
+    with t.watch(port):
+        c = client(t, config, MANY_CLIENT, port, 70, 0.15)
+        c.line("exchange 3$")
+        t.default_agent.stop()
+        time.sleep(1)
+        t.default_agent.start()
+        out = c.ok(40)
+    assert out.endswith(b"good 70 bad 0\n"), out[-300:]
+    assert ca
+
+
+def test_an_agent_away_for_longer_than_the_svid_lives_and_a_client(t):
+    """Refused while there is no SVID, and served again by the client's own next connects."""
+    agent_with_ca(t, svid_ttl="3s")
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID], identity_wait="200ms")
+    echo_server(t, t.both(port, allow=[ROOT_ID], identity_wait="200ms"), port)
+    with t.watch(port):
+        c = client(t, config, MANY_CLIENT, port, 1000, 0.1)
+        c.line("exchange 3$")
+        t.default_agent.stop()
+        c.line("^error ECONNREFUSED$")
+        t.default_agent.start()
+        failed = len(c.out())
+        until("served again", lambda: b"exchange" in c.out()[failed:], SOON)
+        c.kill()
