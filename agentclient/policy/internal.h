@@ -68,6 +68,7 @@ struct policy_patterns {
 struct policy_item {
   struct policy_rule rule;
   unsigned col;
+  bool named;        /* by the file, not by us */
   const char *where; /* "6379, 7000-7010" or "10.0.0.0/8:6379", as written */
   struct policy_entry *entries, **entries_tail;
   struct policy_patterns allow, deny;
@@ -159,6 +160,9 @@ void address_text(const struct policy_entry *e, bool listen, char *buf, size_t l
 int pattern_compile(struct pool *pool, const char *text, struct policy_pattern *out, const char **why);
 const struct policy_pattern *patterns_match(const struct policy_patterns *list, const struct spiffeid *self,
                                             const struct spiffeid *id, bool unknown_matches);
+
+/* modes.c: the index of the rule with this name; -1 and a message that tells which there are. */
+int policy_find(const struct policy *p, const char *rule, char *why, size_t why_len);
 
 /* rule.c: the listen: and connect: lists. */
 int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect);

@@ -51,7 +51,7 @@ bool policy_host_at(const struct policy *p, size_t i, const char **name, uint32_
 }
 
 /* The rule of this name; -1 and a message with the names that there are. */
-static int find_rule(const struct policy *p, const char *rule, char *why, size_t why_len) {
+int policy_find(const struct policy *p, const char *rule, char *why, size_t why_len) {
   for (size_t i = 0; i < p->item_count; i++)
     if (strcmp(p->items[i].rule.name, rule) == 0)
       return (int)i;
@@ -78,7 +78,7 @@ static const char *check_mode(const struct policy_item *item, enum rules_mode mo
 
 struct policy *policy_with_mode(const struct policy *p, const char *rule, enum rules_mode mode, uint32_t percent,
                                 char *why, size_t why_len) {
-  int at = find_rule(p, rule, why, why_len);
+  int at = policy_find(p, rule, why, why_len);
   if (at < 0)
     return NULL;
   const char *wrong = check_mode(&p->items[at], mode, percent);

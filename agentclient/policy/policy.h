@@ -111,6 +111,12 @@ bool policy_plaintext_from(const struct policy *p, uint32_t rule, const struct s
  * that says what would do: no such rule, no allow list, a mode that its kind cannot have. */
 struct policy *policy_with_mode(const struct policy *p, const char *rule, enum rules_mode mode, uint32_t percent,
                                 char *why, size_t why_len);
+/* The same as a change of the file's text, for `svidwrap mode --persist`: everything else stays as it is, byte for
+ * byte. *out is malloc()ed. 0, or -1 and a reason: as above, or a text that is not valid, or written in a way that is
+ * not to be changed by a machine. */
+int policy_edit_mode(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,
+                     const char *rule, enum rules_mode mode, uint32_t percent, char **out, size_t *out_len, char *why,
+                     size_t why_len);
 int policy_mode_parse(const char *text, enum rules_mode *mode); /* 0, or -1 */
 const char *policy_mode_name(enum rules_mode mode);
 

@@ -148,6 +148,7 @@ static int fill_in(struct reader *r, const struct ynode *n, struct policy_item *
   rule->hint = raw->hint;
   rule->sni = raw->sni;
   rule->name = raw->name;
+  item->named = raw->name != NULL;
   if (!rule->name)
     rule->name =
         pool_printf(&r->policy->pool, "%s %.120s", rule->kind == RULES_LISTEN ? "listen" : "connect", item->where);
@@ -239,6 +240,29 @@ static int check_twice(struct reader *r) {
   return 0;
 }
 
+/* A rule is called by its name: in logs, in counters, by `svidwrap mode`. */
+static int check_names(struct reader *r) {
+  const struct policy *p = r->policy;
+  for (size_t i = 0; i < p->item_count; i++) {
+    struct policy_item *item = &p->items[i];
+    for (size_t j = 0; j < i; j++) {
+      if (strcmp(p->items[j].rule.name, item->rule.name) != 0)
+        continue;
+      struct ynode at = {.line = (unsigned)item->rule.line, .col = item->col};
+      if (item->named || p->items[j].named)
+        return reader_fail(r, &at,
+                           "two rules are called '%.120s', this one and that in line %d; give each a name of its own",
+                           item->rule.name, p->items[j].rule.line);
+      /* Long lists of ports, cut short alike. */
+      item->rule.name = pool_printf(&r->policy->pool, "%s (line %d)", item->rule.name, item->rule.line);
+      if (!item->rule.name)
+        return reader_fail(r, &at, "out of memory");
+      j = (size_t)-1; /* from the beginning, with this name */
+    }
+  }
+  return 0;
+}
+
 int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect) {
   struct policy *p = r->policy;
   size_t count = (listen ? listen->count : 0u) + (connect ? connect->count : 0u);
@@ -247,5 +271,5 @@ int reader_rules(struct reader *r, const struct ynode *listen, const struct ynod
     return reader_fail(r, NULL, "out of memory");
   if (read_list(r, listen, RULES_LISTEN) != 0 || read_list(r, connect, RULES_CONNECT) != 0)
     return -1;
-  return check_twice(r);
+  return check_twice(r) != 0 ? -1 : check_names(r);
 }

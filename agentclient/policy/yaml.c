@@ -17,7 +17,9 @@ struct build {
   struct pool *pool;
   yaml_parser_t parser;
   struct yaml_error *err;
-  size_t len; /* of the text */
+  const char *text;
+  size_t len;
+  size_t bytes, chars; /* one place in the text, counted both ways: marks count characters */
   unsigned nodes;
 };
 
@@ -45,31 +47,48 @@ static int fail_offset(struct yaml_error *err, const char *text, size_t offset, 
   return fail(err, line, col, what);
 }
 
+/* A mark as an offset in bytes. Marks come in order but for a few, so each character is counted once or little more.
+ */
+static size_t offset_of(struct build *b, yaml_mark_t mark) {
+  if (mark.index < b->chars)
+    b->bytes = b->chars = 0;
+  while (b->bytes < b->len && b->chars < mark.index) {
+    do
+      b->bytes++;
+    while (b->bytes < b->len && ((unsigned char)b->text[b->bytes] & 0xc0) == 0x80);
+    b->chars++;
+  }
+  return b->bytes;
+}
+
 /* The cure for what braces and brackets provoke: inside { } and [ ] those of a variable or of an IPv6
  * address are YAML's own. Judged by the line that the mark is in. */
-static const char *flow_hint(const char *text, size_t len, yaml_mark_t mark) {
-  size_t from = mark.index < len ? mark.index : len, to = from;
+static const char *flow_hint(const char *text, size_t len, size_t at) {
+  size_t from = at, to = at;
   while (from > 0 && text[from - 1] != '\n')
     from--;
   while (to < len && text[to] != '\n')
     to++;
   if (memmem(text + from, to - from, "${", 2))
     return " (inside { } or [ ] a value with ${NAME} must stand in quotes)";
+  if (memmem(text + from, to - from, "{trust_domain}", 14))
+    return " (inside { } or [ ] a pattern with {trust_domain} must stand in quotes)";
   return memmem(text + from, to - from, "::", 2) ? " (an [IPv6] address must stand in quotes)" : "";
 }
 
 /* libyaml's own complaint, with the cure where it is a likely one. */
-static int fail_libyaml(struct build *b, const char *text) {
+static int fail_libyaml(struct build *b) {
   const yaml_parser_t *p = &b->parser;
   const char *problem = p->problem ? p->problem : "cannot be read as YAML";
   char buf[256];
   if (p->error == YAML_READER_ERROR)
-    return fail_offset(b->err, text, p->problem_offset, problem);
+    return fail_offset(b->err, b->text, p->problem_offset, problem);
   if (p->error == YAML_MEMORY_ERROR)
     return fail(b->err, 1, 1, "out of memory");
   if (p->context && strstr(p->context, "alias"))
     return fail_mark(b, p->problem_mark, "a value that begins with '*' must stand in quotes: '*:6379'");
-  const char *hint = p->context && strstr(p->context, "flow") ? flow_hint(text, b->len, p->problem_mark) : "";
+  const char *hint =
+      p->context && strstr(p->context, "flow") ? flow_hint(b->text, b->len, offset_of(b, p->problem_mark)) : "";
   snprintf(buf, sizeof buf, "not valid YAML: %s%s%s%s", p->context ? p->context : "", p->context ? ", " : "", problem,
            hint);
   return fail_mark(b, p->problem_mark, buf);
@@ -88,6 +107,8 @@ static struct ynode *node_new(struct build *b, const yaml_event_t *e, enum ynode
   n->kind = kind;
   n->line = (unsigned)e->start_mark.line + 1;
   n->col = (unsigned)e->start_mark.column + 1;
+  n->start = offset_of(b, e->start_mark);
+  n->end = offset_of(b, e->end_mark);
   return n;
 }
 
@@ -130,9 +151,9 @@ static int refuse_extras(struct build *b, const yaml_event_t *e) {
   return 0;
 }
 
-static int next_event(struct build *b, const char *text, yaml_event_t *e) {
+static int next_event(struct build *b, yaml_event_t *e) {
   if (!yaml_parser_parse(&b->parser, e))
-    return fail_libyaml(b, text);
+    return fail_libyaml(b);
   if (refuse_extras(b, e) != 0) {
     yaml_event_delete(e);
     return -1;
@@ -140,17 +161,18 @@ static int next_event(struct build *b, const char *text, yaml_event_t *e) {
   return 0;
 }
 
-static int build_node(struct build *b, const char *text, const yaml_event_t *e, unsigned depth, struct ynode **out);
+static int build_node(struct build *b, const yaml_event_t *e, unsigned depth, struct ynode **out);
 
 /* The children of a list or map up to its end event. In a map every other scalar is a key. */
-static int build_children(struct build *b, const char *text, struct ynode *parent, unsigned depth) {
+static int build_children(struct build *b, struct ynode *parent, unsigned depth) {
   struct ynode **tail = &parent->first;
   struct ynode *key = NULL;
   for (;;) {
     yaml_event_t e;
-    if (next_event(b, text, &e) != 0)
+    if (next_event(b, &e) != 0)
       return -1;
     if (e.type == YAML_SEQUENCE_END_EVENT || e.type == YAML_MAPPING_END_EVENT) {
+      parent->end = offset_of(b, e.end_mark);
       yaml_event_delete(&e);
       return 0;
     }
@@ -159,7 +181,7 @@ static int build_children(struct build *b, const char *text, struct ynode *paren
     if (parent->kind == YNODE_MAP && !key && e.type != YAML_SCALAR_EVENT)
       rc = fail_mark(b, e.start_mark, "a key must be a plain word");
     else
-      rc = build_node(b, text, &e, depth + 1, &n);
+      rc = build_node(b, &e, depth + 1, &n);
     yaml_event_delete(&e);
     if (rc != 0)
       return -1;
@@ -175,7 +197,7 @@ static int build_children(struct build *b, const char *text, struct ynode *paren
   }
 }
 
-static int build_node(struct build *b, const char *text, const yaml_event_t *e, unsigned depth, struct ynode **out) {
+static int build_node(struct build *b, const yaml_event_t *e, unsigned depth, struct ynode **out) {
   if (depth > YAML_DEPTH_MAX)
     return fail_mark(b, e->start_mark, "nested too deeply");
   enum ynode_kind kind = e->type == YAML_SCALAR_EVENT           ? YNODE_SCALAR
@@ -185,21 +207,21 @@ static int build_node(struct build *b, const char *text, const yaml_event_t *e, 
   if (!n)
     return -1;
   *out = n;
-  return kind == YNODE_SCALAR ? node_scalar(b, e, n) : build_children(b, text, n, depth);
+  return kind == YNODE_SCALAR ? node_scalar(b, e, n) : build_children(b, n, depth);
 }
 
-static int build_stream(struct build *b, const char *text, struct ynode **root) {
+static int build_stream(struct build *b, struct ynode **root) {
   unsigned documents = 0;
   for (;;) {
     yaml_event_t e;
-    if (next_event(b, text, &e) != 0)
+    if (next_event(b, &e) != 0)
       return -1;
     yaml_event_type_t type = e.type;
     int rc = 0;
     if (type == YAML_DOCUMENT_START_EVENT && ++documents > 1)
       rc = fail_mark(b, e.start_mark, "a second document ('---') is not accepted");
     else if (type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT)
-      rc = build_node(b, text, &e, 1, root);
+      rc = build_node(b, &e, 1, root);
     yaml_event_delete(&e);
     if (rc != 0 || type == YAML_STREAM_END_EVENT)
       return rc;
@@ -217,12 +239,12 @@ int yaml_read(struct pool *pool, const char *text, size_t len, struct ynode **ro
                        c < 0x20 || c == 0x7f || c == 0xc2 ? "control characters are not accepted"
                                                           : "the file is not UTF-8 from here on");
   }
-  struct build b = {.pool = pool, .err = err, .len = len};
+  struct build b = {.pool = pool, .err = err, .text = text, .len = len};
   if (!yaml_parser_initialize(&b.parser))
     return fail(err, 1, 1, "out of memory");
   yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
   yaml_parser_set_input_string(&b.parser, (const unsigned char *)text, len);
-  int rc = build_stream(&b, text, root);
+  int rc = build_stream(&b, root);
   yaml_parser_delete(&b.parser);
   return rc;
 }

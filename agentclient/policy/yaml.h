@@ -21,6 +21,8 @@ enum ynode_kind { YNODE_SCALAR, YNODE_LIST, YNODE_MAP };
 struct ynode {
   enum ynode_kind kind;
   unsigned line, col; /* from 1 */
+  size_t start, end;  /* where it stands in the text: bytes, [start, end). A block list or map ends where what follows
+                       * it begins */
   bool plain;         /* a scalar without quotes */
   const char *text;   /* of a scalar, NUL-terminated, without a NUL inside */
   size_t len;

@@ -276,6 +276,17 @@ static void the_same_coverage_twice_is_refused_and_both_lines_are_named(void **s
   REFUSED(m);
 }
 
+static void two_rules_of_one_name_are_refused(void **state) {
+  (void)state;
+  static const struct mistake m[] = {
+      {"listen:\n- {port: 1, name: x, mode: off}\nconnect:\n- {to: '*:1', name: x, mode: off}",
+       "4:3: two rules are called 'x', this one and that in line 2"},
+      {"listen:\n- {port: 1, mode: off}\n- {port: 2, name: listen 1, mode: off}",
+       "3:3: two rules are called 'listen 1', this one and that in line 2"},
+  };
+  REFUSED(m);
+}
+
 static void variables_that_are_missing_or_malformed_are_refused(void **state) {
   (void)state;
   static const struct mistake m[] = {
@@ -372,6 +383,7 @@ int main(void) {
       cmocka_unit_test(ports_and_destinations_that_cannot_be_read_exactly_are_refused),
       cmocka_unit_test(what_belongs_to_modes_and_limits_is_checked),
       cmocka_unit_test(the_same_coverage_twice_is_refused_and_both_lines_are_named),
+      cmocka_unit_test(two_rules_of_one_name_are_refused),
       cmocka_unit_test(variables_that_are_missing_or_malformed_are_refused),
       cmocka_unit_test(yaml_that_a_configuration_does_not_need_is_refused),
       cmocka_unit_test(a_nul_byte_does_not_end_the_file),

@@ -148,6 +148,20 @@ static void the_settings_of_a_daemon_are_read(void **state) {
   policy_unref(p);
 }
 
+/* Counters and `svidwrap mode` go by the name; that of a long list is cut short. */
+static void rules_whose_names_we_make_up_are_told_apart(void **state) {
+  (void)state;
+#define LONG "a23456789-b23456789-c23456789-d23456789-e23456789."
+#define RULE "- {mode: off, to: '" LONG LONG LONG "test:"
+  static const char text[] = "connect:\n" RULE "1'}\n" RULE "2'}\n" RULE "3'}\n";
+  struct policy *p = parse(text);
+  for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t j = 0; j < i; j++)
+      assert_string_not_equal(policy_rule_at(p, i)->name, policy_rule_at(p, j)->name);
+  assert_non_null(strstr(policy_rule_at(p, 2)->name, " (line 4)"));
+  policy_unref(p);
+}
+
 /* ---- modes that change -------------------------------------------------------------------------------------- */
 
 #define TWO                                                                                                          \
@@ -333,6 +347,7 @@ int main(void) {
       cmocka_unit_test(the_defaults_are_the_strict_ones),
       cmocka_unit_test(off_with_an_allow_list_is_staged),
       cmocka_unit_test(the_settings_of_a_daemon_are_read),
+      cmocka_unit_test(rules_whose_names_we_make_up_are_told_apart),
       cmocka_unit_test(a_copy_has_another_mode_and_the_original_keeps_its_own),
       cmocka_unit_test(a_mode_that_a_rule_cannot_have_is_refused_with_the_cure),
       cmocka_unit_test(modes_have_names),
