@@ -54,6 +54,14 @@ static uint32_t first_rule(struct listener *l) {
   return ATTACH_NO_RULE;
 }
 
+static bool lost_rule(const struct listener *l) {
+  const struct attach *a;
+  TAILQ_FOREACH(a, &l->attached, of_listener)
+  if (a->session && a->lost)
+    return true;
+  return false;
+}
+
 static void wait_for_identity(struct listener *l, struct session *s) {
   if (l->waiting)
     return;
@@ -86,6 +94,10 @@ static enum serve_ready listener_credentials(void *arg, struct serve_credentials
     return SERVE_GO;
   }
   out->rule = first_rule(l);
+  if (out->rule == ATTACH_NO_RULE && lost_rule(l)) {
+    snprintf(out->reason, sizeof out->reason, "no rule of the new policy covers this listener");
+    return SERVE_REFUSE;
+  }
   if (out->rule == ATTACH_NO_RULE)
     return SERVE_WAIT; /* between two images, or held by processes that have yet to say who they are */
   struct session *s = hopeful(l);
@@ -110,6 +122,7 @@ static int listener_report(struct listener *l, const struct serve_conn *c) {
   struct report_connection r = {.worker = l->worker,
                                 .session = l->speaker,
                                 .inbound = true,
+                                .policy = c->policy,
                                 .rule = c->rule,
                                 .local = (const struct sockaddr *)&c->local,
                                 .remote = (const struct sockaddr *)&c->remote,
@@ -123,15 +136,43 @@ static int listener_report(struct listener *l, const struct serve_conn *c) {
 
 static void listener_refused(void *arg, const struct serve_conn *c) { (void)listener_report(arg, c); }
 
-static uint32_t truncation_of(struct listener *l, uint32_t rule) {
-  const struct policy_rule *r = policy_rule_at(l->speaker->config->policy, rule);
+static uint32_t truncation_of(const struct serve_conn *c) {
+  const struct policy_rule *r = policy_rule_at(c->policy, c->rule);
   return r ? r->flags & ARENA_TRUNCATION_EOF : 0;
+}
+
+/* The policy changed during the handshake, or another session speaks now: the rule is looked up again and the peer
+ * judged by it. false: refused, with the reason in c. */
+static bool judge_again(struct listener *l, struct serve_conn *c) {
+  struct policy *now = l->speaker->config->policy;
+  if (c->policy == now)
+    return true;
+  uint32_t rule = registry_rule(l->speaker, serve_fd(l->serve));
+  const struct policy_rule *r = policy_rule_at(now, rule);
+  const char *why = "no rule of the new policy covers this listener";
+  bool allowed = r && policy_allows(now, rule, &c->result.self, &c->result.peer, &why);
+  policy_unref(c->policy);
+  c->policy = policy_ref(now);
+  c->rule = rule;
+  c->result.would_deny = !allowed && r && r->audit_only;
+  if (!allowed)
+    snprintf(c->result.reason, sizeof c->result.reason, "%s", why);
+  if (allowed || c->result.would_deny)
+    return true;
+  c->result.outcome = HANDSHAKE_DENIED;
+  return false;
 }
 
 static void listener_deliver(void *arg, struct serve_conn *c) {
   struct listener *l = arg;
+  if (!judge_again(l, c)) {
+    (void)listener_report(l, c);
+    serve_conn_free(c);
+    serve_taken(l->serve);
+    return;
+  }
   struct slots_fill fill = {.role = ARENA_SERVER,
-                            .flags = truncation_of(l, c->rule),
+                            .flags = truncation_of(c),
                             .rule = c->rule,
                             .peer = c->remote,
                             .peer_len = (uint32_t)c->remote_len};
@@ -283,6 +324,32 @@ void listeners_session_ended(struct session *s) {
     a->session = NULL;
     serve_kick(a->listener->serve);
     watch(a->listener);
+  }
+}
+
+void listeners_policy_changed(struct worker *w, const struct config *c) {
+  struct listener *l;
+  LIST_FOREACH(l, &w->listeners, link) {
+    struct attach *a;
+    bool ours = false;
+    TAILQ_FOREACH(a, &l->attached, of_listener)
+    if (a->session && a->session->config == c) {
+      uint32_t before = a->rule;
+      a->rule = registry_rule(a->session, serve_fd(l->serve));
+      a->lost = a->rule == ATTACH_NO_RULE && (a->lost || before != ATTACH_NO_RULE);
+      ours = true;
+      char local[64];
+      if (before != ATTACH_NO_RULE && a->lost)
+        log_warning(c->log,
+                    "%s (pid %d) listens on %s, which no rule of the new policy covers: peers are refused there",
+                    a->session->program, (int)a->session->pid,
+                    audit_address((const struct sockaddr *)&l->local, local, sizeof local));
+    }
+    if (!ours)
+      continue;
+    l->waiting = l->waited = false;
+    evtimer_del(&l->late);
+    serve_kick(l->serve);
   }
 }
 

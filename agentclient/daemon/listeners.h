@@ -24,6 +24,7 @@ struct attach {
   struct session *session; /* NULL: it ended, but the life socket is still held */
   struct ctl *life;
   uint32_t rule; /* of the session's policy */
+  bool lost;     /* a new policy covers the listener no more */
 };
 
 struct listener {
@@ -54,6 +55,8 @@ void listeners_sync(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS
 
 /* The session ends: it speaks for no listener any more. */
 void listeners_session_ended(struct session *s);
+/* A configuration has another policy: its listeners are matched again. */
+void listeners_policy_changed(struct worker *w, const struct config *c);
 /* Its identity came, changed or was taken away. */
 void listeners_identity_changed(struct session *s, bool denied);
 /* Rings the session's programs for a fresh agent connection. false: it has no stand-in. */

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NO_RULE UINT32_MAX
+
 struct outbound {
   LIST_ENTRY(outbound) link;
   struct worker *worker;
@@ -25,6 +27,8 @@ struct outbound {
   struct ctl *ctl;         /* NULL: answered, or the program went away */
   int fd;
   struct wire_connect request;
+  struct policy *policy; /* that it is judged by (referenced), and its rule */
+  uint32_t rule;
   struct session_wait wait;
   bool waited;
   bool withdrawn;    /* the identity was taken away meanwhile: it does not succeed any more, even if it has by now */
@@ -42,6 +46,7 @@ static void outbound_free(struct outbound *o) {
   if (!o->session->ended)
     LIST_REMOVE(o, link);
   session_unref(o->session);
+  policy_unref(o->policy);
   let_go(o);
   free(o);
 }
@@ -66,7 +71,8 @@ static int report(struct outbound *o, const struct handshake_result *result) {
   bool known = getsockname(o->fd, (struct sockaddr *)&local, &len) == 0;
   struct report_connection r = {.worker = o->worker,
                                 .session = o->session,
-                                .rule = o->request.rule,
+                                .policy = o->policy,
+                                .rule = o->rule,
                                 .local = known ? (struct sockaddr *)&local : NULL,
                                 .remote = (const struct sockaddr *)&o->request.dest,
                                 .result = result};
@@ -89,15 +95,44 @@ static void refuse_for_want(struct outbound *o, enum wire_status status, const c
 /* The rule comes from the address, and the address from the kernel: what the program said it connects to, and where
  * its socket is connected, must be the same rule's. A socket that is not connected (yet, or any more) is at nobody's.
  */
-static bool covered(const struct session *s, const struct sockaddr *sa, socklen_t len, uint32_t rule) {
+static uint32_t rule_of(const struct outbound *o, const struct sockaddr *sa, socklen_t len) {
   struct rules_entry e;
-  return config_match(s->config, RULES_CONNECT, sa, len, &e) == 1 && e.rule == rule && e.mode == RULES_ENFORCE;
+  int found = config_match_host(o->session->config, RULES_CONNECT, sa, len, &o->request.hosts, &e);
+  return found == 1 && config_manages(&e) ? e.rule : NO_RULE;
 }
 
-static bool astray(const struct session *s, int fd, uint32_t rule) {
+static bool astray(const struct outbound *o) {
   struct sockaddr_storage peer;
   socklen_t len = sizeof peer;
-  return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && !covered(s, (struct sockaddr *)&peer, len, rule);
+  return getpeername(o->fd, (struct sockaddr *)&peer, &len) == 0 &&
+         rule_of(o, (struct sockaddr *)&peer, len) != o->rule;
+}
+
+/* The rule of the present policy for what the program asked for. The index in its message is of the rules as it saw
+ * them: they may be others by now. */
+static void find_rule(struct outbound *o) {
+  policy_unref(o->policy);
+  o->policy = policy_ref(o->session->config->policy);
+  o->rule = rule_of(o, (struct sockaddr *)&o->request.dest, o->request.dest_len);
+}
+
+/* The policy changed during the handshake: the peer is judged by the new one. false: refused. */
+static bool judge_again(struct outbound *o, struct handshake_result *result) {
+  if (o->policy == o->session->config->policy)
+    return true;
+  find_rule(o);
+  const struct policy_rule *r = policy_rule_at(o->policy, o->rule);
+  const char *why = "no rule of the new policy covers this destination";
+  bool allowed = r && policy_allows(o->policy, o->rule, &result->self, &result->peer, &why);
+  result->would_deny = !allowed && r && r->audit_only;
+  if (!allowed)
+    snprintf(result->reason, sizeof result->reason, "%s", why);
+  return allowed || result->would_deny;
+}
+
+static int deny_errno(const struct outbound *o) {
+  const struct policy_rule *r = policy_rule_at(o->policy, o->rule);
+  return r && r->deny_errno ? r->deny_errno : EACCES;
 }
 
 static void refuse_astray(struct outbound *o, struct handshake_result *result) {
@@ -111,10 +146,10 @@ static void refuse_astray(struct outbound *o, struct handshake_result *result) {
 }
 
 static void succeed(struct outbound *o, struct handshake_result *result) {
-  const struct policy_rule *rule = policy_rule_at(o->session->config->policy, o->request.rule);
+  const struct policy_rule *rule = policy_rule_at(o->policy, o->rule);
   struct slots_fill fill = {.role = ARENA_CLIENT,
                             .flags = rule->flags & ARENA_TRUNCATION_EOF,
-                            .rule = o->request.rule,
+                            .rule = o->rule,
                             .peer = o->request.dest,
                             .peer_len = o->request.dest_len};
   socklen_t len = sizeof fill.peer;
@@ -167,7 +202,13 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
       snprintf(result->reason, sizeof result->reason, "the program gave the connection up");
     }
     (void)report(o, result);
-  } else if (err == 0 && astray(o->session, o->fd, o->request.rule)) {
+  } else if (err == 0 && !judge_again(o, result)) {
+    result->outcome = HANDSHAKE_DENIED;
+    o->session->dial_failed++;
+    (void)report(o, result);
+    let_go(o);
+    answer(o->ctl, WIRE_REFUSED, deny_errno(o), "%s", result->reason);
+  } else if (err == 0 && astray(o)) {
     refuse_astray(o, result);
   } else if (err == 0) {
     succeed(o, result);
@@ -186,14 +227,13 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
 
 static void start(struct outbound *o, const struct identity_svid *svid) {
   struct session *s = o->session;
-  uint32_t timeout =
-      o->request.wait_ms ? o->request.wait_ms : policy_settings(s->config->policy)->handshake_timeout_ms;
+  uint32_t timeout = o->request.wait_ms ? o->request.wait_ms : policy_settings(o->policy)->handshake_timeout_ms;
   struct dial_request r = {.fd = o->fd,
                            .connecting = o->request.flags & WIRE_CONNECT_IN_PROGRESS,
                            .identity = source_identity(s->source),
                            .svid = svid,
-                           .policy = s->config->policy,
-                           .rule = o->request.rule,
+                           .policy = o->policy,
+                           .rule = o->rule,
                            .host = o->request.hosts.count ? o->request.hosts.name[0] : NULL,
                            .timeout_ms = timeout};
   o->dial = dial_begin(o->worker->post, o->worker->pool, &r, dialed, o);
@@ -210,7 +250,15 @@ static void waited(struct session_wait *w, bool gone);
 static void attempt(struct outbound *o) {
   struct session *s = o->session;
   char why[WIRE_TEXT_MAX];
-  const struct identity_svid *svid = session_svid(s, o->request.rule, why, sizeof why);
+  if (o->policy != s->config->policy)
+    find_rule(o);
+  if (o->rule == NO_RULE) {
+    let_go(o);
+    answer(o->ctl, WIRE_REFUSED, EACCES, "no rule of the new policy covers this destination: connect again");
+    outbound_free(o);
+    return;
+  }
+  const struct identity_svid *svid = session_svid(s, o->rule, why, sizeof why);
   enum source_state state = source_state(s->source);
   /* An agent that went away is looked for while the SVID is still good, where no stand-in can be rung for it. */
   bool lost = !source_connected(s->source) && s->config->endpoint[0] && (!svid || LIST_EMPTY(&s->attached));
@@ -276,6 +324,15 @@ void outbound_identity_denied(struct session *s) {
   }
 }
 
+void outbound_policy_changed(struct session *s) {
+  struct outbound *o, *next;
+  for (o = LIST_FIRST(&s->outbounds); o; o = next) {
+    next = LIST_NEXT(o, link);
+    if (!o->dial)
+      find_rule(o); /* it waits for an identity; one whose handshake is under way is judged again at its end */
+  }
+}
+
 static bool is_tcp(int fd) {
   int type = 0, protocol = 0;
   socklen_t len = sizeof type;
@@ -294,11 +351,6 @@ void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
     answer(c, WIRE_UNKNOWN_SESSION, ECONNABORTED, "no such session");
     return;
   }
-  /* One whose connect() is under way is looked at again when it is through. */
-  if (!is_tcp(fds[0]) || !covered(s, (struct sockaddr *)&m.dest, m.dest_len, m.rule) || astray(s, fds[0], m.rule)) {
-    answer(c, WIRE_BAD_REQUEST, EACCES, "not a TCP socket to a destination that connect rule %u covers", m.rule);
-    return;
-  }
   struct outbound *o = calloc(1, sizeof *o);
   if (!o) {
     answer(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
@@ -311,6 +363,14 @@ void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
   fds[0] = -1;
   o->request = m;
   LIST_INSERT_HEAD(&s->outbounds, o, link);
+  find_rule(o);
+  /* One whose connect() is under way is looked at again when it is through. */
+  if (!is_tcp(o->fd) || o->rule == NO_RULE || astray(o)) {
+    let_go(o);
+    answer(c, WIRE_BAD_REQUEST, EACCES, "not a TCP socket to a destination that a connect rule covers");
+    outbound_free(o);
+    return;
+  }
   ctl_hold(c, hung_up, o);
   attempt(o);
 }

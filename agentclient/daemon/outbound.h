@@ -14,4 +14,7 @@ void outbound_session_ended(struct session *s);
 /* The agent took the session's identity away: no handshake under way may succeed with it. */
 void outbound_identity_denied(struct session *s);
 
+/* The session's configuration has another policy: its connects are matched and judged again. */
+void outbound_policy_changed(struct session *s);
+
 #endif

@@ -38,13 +38,12 @@ static bool is_tcp_listener(int fd) {
          option(fd, SO_ACCEPTCONN) == 1;
 }
 
-/* The rule of this session that enforces on the socket's real address, or ATTACH_NO_RULE. */
-static uint32_t rule_of(const struct session *s, int fd) {
+uint32_t registry_rule(const struct session *s, int fd) {
   struct sockaddr_storage local;
   socklen_t len = sizeof local;
   struct rules_entry e;
   if (getsockname(fd, (struct sockaddr *)&local, &len) != 0 ||
-      config_match(s->config, RULES_LISTEN, (struct sockaddr *)&local, len, &e) != 1 || e.mode != RULES_ENFORCE)
+      config_match(s->config, RULES_LISTEN, (struct sockaddr *)&local, len, &e) != 1 || !config_manages(&e))
     return ATTACH_NO_RULE;
   return e.rule;
 }
@@ -107,9 +106,10 @@ void listeners_listen(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
     ctl_reply(c, WIRE_UNKNOWN_SESSION, EACCES, "no such session");
     return;
   }
-  uint32_t rule = is_tcp_listener(fds[0]) ? rule_of(s, fds[0]) : ATTACH_NO_RULE;
-  if (rule == ATTACH_NO_RULE || rule != m.rule) {
-    ctl_reply(c, WIRE_BAD_REQUEST, EACCES, "not a TCP listener that listen rule %u covers", m.rule);
+  uint32_t rule = is_tcp_listener(fds[0]) ? registry_rule(s, fds[0]) : ATTACH_NO_RULE;
+  /* The index in the message is of the rules as the program saw them: they may be others by now. */
+  if (rule == ATTACH_NO_RULE) {
+    ctl_reply(c, WIRE_BAD_REQUEST, EACCES, "not a TCP listener that a listen rule covers");
     return;
   }
   struct listener *l = find(w, m.name);
@@ -154,7 +154,7 @@ void listeners_adopt(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FD
     return;
   }
   int fd = serve_fd(l->serve);
-  if (!attach(l, s, c, rule_of(s, fd))) {
+  if (!attach(l, s, c, registry_rule(s, fd))) {
     ctl_reply(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
     return;
   }

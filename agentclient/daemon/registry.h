@@ -9,6 +9,9 @@
 
 #define ATTACH_NO_RULE UINT32_MAX /* the session's policy has no rule that enforces here: it cannot speak */
 
+/* The rule of this session's policy that manages the TCP listener fd, or ATTACH_NO_RULE. */
+uint32_t registry_rule(const struct session *s, int fd);
+
 /* Takes fd over on success; NULL and errno otherwise. */
 struct listener *listener_new(struct worker *w, struct session *s, const char *name, int fd, int backlog);
 void listener_detach(struct attach *a);

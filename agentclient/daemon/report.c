@@ -108,7 +108,8 @@ int report_connection(const struct report_connection *r) {
   static const struct handshake_result nothing;
   const struct handshake_result *h = r->plaintext ? &nothing : r->result;
   const struct session *s = r->session;
-  const struct policy_rule *rule = s ? policy_rule_at(s->config->policy, r->rule) : NULL;
+  const struct policy *policy = r->policy ? r->policy : s ? s->config->policy : NULL;
+  const struct policy_rule *rule = policy ? policy_rule_at(policy, r->rule) : NULL;
   const char *peer = h->peer.len ? h->peer.text : "", *self = h->self.len ? h->self.text : "";
   enum tally_result result = result_of(r);
   struct audit_event e = {.event = "connection",

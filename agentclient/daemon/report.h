@@ -16,6 +16,7 @@ struct report_connection {
   struct worker *worker;
   const struct session *session; /* may be NULL */
   bool inbound;
+  const struct policy *policy; /* that rule is of; NULL: the session's present one */
   uint32_t rule;
   const struct sockaddr *local, *remote; /* may be NULL */
   const struct handshake_result *result;

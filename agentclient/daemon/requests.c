@@ -8,6 +8,7 @@
 #include "message.h"
 #include "outbound.h"
 #include "report.h"
+#include "watch.h"
 #include "wirecheck.h"
 #include "worker.h"
 
@@ -62,6 +63,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                               .vars = p.vars,
                               .vars_len = p.vars_len,
                               .uid = c->cred.uid,
+                              .gid = c->cred.gid,
                               .stderr_log = w->options->foreground || w->options->container};
   struct config *config = config_shared(&w->configs, &src, why, sizeof why);
   if (!config) {
@@ -69,6 +71,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
     refuse_hello(c, WIRE_BAD_CONFIG, EACCES, why);
     return;
   }
+  watch_config(w->watch, config);
   if (w->options->linger_ms < 0 && !w->options->foreground)
     w->linger_ms = policy_settings(config->policy)->daemon_linger_ms;
   struct session *s = session_new(w, c, config, p.program, p.program_len);

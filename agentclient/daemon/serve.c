@@ -52,6 +52,7 @@ void serve_conn_free(struct serve_conn *c) {
     return;
   if (c->fd >= 0)
     close(c->fd);
+  policy_unref(c->policy);
   OPENSSL_cleanse(c, sizeof *c);
   free(c);
 }
@@ -244,6 +245,7 @@ static void serve_pump(struct serve *s) {
       return;
     s->counts.accepted++;
     c->rule = cred.rule;
+    c->policy = cred.policy ? policy_ref(cred.policy) : NULL;
     bool tight = c->fd >= s->shared->fd_ceiling;
     if (ready == SERVE_GO)
       begin(s, c, &cred);

@@ -54,6 +54,7 @@ struct serve_conn {
   int fd;
   struct sockaddr_storage local, remote;
   socklen_t local_len, remote_len;
+  struct policy *policy; /* that it was judged by (referenced), and its rule */
   uint32_t rule;
   struct handshake_result result;
 };

@@ -8,6 +8,7 @@
 #include "probe.h"
 #include "ring.h"
 #include "supervisor.h"
+#include "watch.h"
 #include "../observe/ledger.h"
 
 #include <errno.h>
@@ -152,6 +153,7 @@ static void hung_up(evutil_socket_t sig, short what, void *arg) {
   struct worker *w = arg;
   log_reopen(w->log);
   config_reopen_logs(&w->configs);
+  watch_reread(w->watch);
 }
 
 static void leash_event(evutil_socket_t fd, short what, void *arg);
@@ -228,6 +230,7 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->parting = parting_new(w->base);
   w->pool = handshake_pool_new(threads);
   w->unblock = unblock_new();
+  w->watch = watch_new(w);
   w->ledger = ledger_new(time(NULL));
   if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
     return EX_OSERR;
@@ -285,6 +288,7 @@ void worker_close(struct worker *w) {
       listener_close(LIST_FIRST(&w->listeners));
   }
   control_close(w);
+  watch_free(w->watch);
   if (w->pool)
     handshake_pool_free(w->pool); /* what was under way is posted, and runs in post_free() */
   post_free(w->post);

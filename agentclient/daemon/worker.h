@@ -32,6 +32,7 @@ struct worker {
   int64_t linger_ms; /* -1: never leaves */
   struct control control;
   struct config_list configs;
+  struct watch *watch;        /* of their files */
   struct source_list sources; /* shared ones */
   struct session_list sessions;
   unsigned session_count;
@@ -42,6 +43,7 @@ struct worker {
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;
   bool leaving;
+  uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
   uint64_t inbound_allowed, inbound_denied, outbound_allowed, outbound_denied;
 };
 

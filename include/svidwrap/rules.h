@@ -9,10 +9,12 @@
 #define SVIDWRAP_RULES_H
 
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #define RULES_MAGIC 0x454c5552u
 #define RULES_MAX   4096u
@@ -106,6 +108,15 @@ static inline int rules_entry_matches(const struct rules_entry *e, const char *n
   return !rest || whole == 16 || ((e->addr[whole] ^ addr[whole]) >> (8u - rest)) == 0;
 }
 
+/* A writer holds the table for microseconds, and may be preempted there: who reads gives way, for a second at most
+ * (a writer that died leaves it odd for good). */
+#define RULES_WAIT_NS 1000000000ll
+static inline int64_t rules_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
 /* Copies the first entry of this kind that matches. 1: found (mode may be RULES_OFF), 0: none,
  * -1: the table is malformed or is being rewritten without end (treat as an error, never as "none"). */
 static inline int rules_match_host(const struct rules_table *t, enum rules_kind kind, const uint8_t given[16],
@@ -119,10 +130,19 @@ static inline int rules_match_host(const struct rules_table *t, enum rules_kind 
   } else if (kind == RULES_CONNECT && memcmp(addr, any6, 16) == 0) {
     addr[15] = 1;
   }
-  for (int tries = 0; tries < 100000; tries++) {
+  int64_t since = 0;
+  for (unsigned tries = 0;; tries++) {
     uint32_t before = atomic_load_explicit(&t->seq, memory_order_acquire);
-    if (before & 1u)
+    if (before & 1u) {
+      if (tries < 64)
+        continue;
+      if (!since)
+        since = rules_now();
+      else if (rules_now() - since > RULES_WAIT_NS)
+        return -1;
+      sched_yield();
       continue;
+    }
     int found = 0;
     uint32_t count = t->count;
     if (t->magic != RULES_MAGIC || count > RULES_MAX)
@@ -137,7 +157,6 @@ static inline int rules_match_host(const struct rules_table *t, enum rules_kind 
     if (atomic_load_explicit(&t->seq, memory_order_relaxed) == before)
       return found;
   }
-  return -1;
 }
 
 static inline int rules_match(const struct rules_table *t, enum rules_kind kind, const uint8_t addr[16],

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watch.c - inotify on the directories of configuration files, and the threads that read them. An editor renames a
+ * new file over the old one and Kubernetes swaps a symbolic link beside it, so directories are watched and not files.
+ */
+#include "watch.h"
+#include "clock.h"
+#include "reload.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/inotify.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SETTLE_MS    20   /* several events are one change */
+#define READINGS_MAX 16   /* threads at a time; a file system that hangs keeps some of them */
+#define WRITERS_MS   2000 /* how long who writes the file is waited for */
+#define STEP_US      20000
+#define STACK        (256u * 1024u)
+#define EVENTS       (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB)
+
+/* One look at a file. All but link, watch and config is the thread's until it is posted. */
+struct reading {
+  struct post_item item;
+  LIST_ENTRY(reading) link;
+  struct watch *watch;   /* NULL: it is gone, and the reference to config with it */
+  struct config *config; /* referenced */
+  struct post *post;
+  char *path;
+  uid_t uid;
+  gid_t gid;
+  int inotify;
+  bool abandoned; /* nobody waits for it any more; under readings_lock */
+  int dirs[2];    /* inotify's numbers; -1: none */
+  int rc;         /* 0: text is what the file holds; else why */
+  char *text;
+  size_t len;
+  struct stat st;
+  char why[WIRE_TEXT_MAX];
+};
+LIST_HEAD(readings, reading);
+
+struct watch {
+  struct worker *worker;
+  int inotify;
+  struct event readable, settle;
+  struct readings readings;
+  unsigned count;
+};
+
+static pthread_mutex_t readings_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void reading_free(struct reading *r) {
+  free(r->path);
+  free(r->text);
+  free(r);
+}
+
+/* -- on the thread ------------------------------------------------------------------------------------------------
+ */
+
+/* This thread's rights on files become those of the user whose program brought the configuration. Raw calls: the
+ * library's would change all threads. */
+static int become(const struct reading *r) {
+  if (r->uid == geteuid())
+    return 0;
+  if (syscall(SYS_setgroups, 0, NULL) != 0)
+    return -1;
+  setfsgid(r->gid);
+  setfsuid(r->uid);
+  return (uid_t)setfsuid((uid_t)-1) == r->uid && (gid_t)setfsgid((gid_t)-1) == r->gid ? 0 : -1;
+}
+
+/* Nobody writes the file while we hold a lease on it. 0: held; 1: somebody does write; -1: cannot be told here. */
+static int lease(int fd) {
+  if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+    return 0;
+  return errno == EAGAIN || errno == EWOULDBLOCK ? 1 : -1;
+}
+
+static bool same_state(const struct stat *a, const struct stat *b) {
+  return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Half a file can be a valid one. */
+static int read_whole(struct reading *r, int fd) {
+  struct config_source src = {.path = r->path, .fd = fd, .uid = r->uid};
+  for (int waited = 0;; waited += STEP_US / 1000) {
+    int held = lease(fd);
+    int rc = held == 1 ? -1 : config_read(&src, &r->text, &r->len, &r->st, r->why, sizeof r->why);
+    if (held == 0)
+      fcntl(fd, F_SETLEASE, F_UNLCK);
+    if (held == 0 || (held < 0 && rc != 0))
+      return rc;
+    usleep(STEP_US);
+    struct stat now;
+    if (rc == 0 && fstat(fd, &now) == 0 && same_state(&now, &r->st))
+      return 0;
+    free(r->text);
+    r->text = NULL;
+    if (waited >= WRITERS_MS) {
+      snprintf(r->why, sizeof r->why, "%s: somebody has it open for writing; write a new file and rename it",
+               r->path);
+      return -1;
+    }
+  }
+}
+
+static int watch_directory(const struct reading *r, const char *path) {
+  char copy[PATH_MAX];
+  snprintf(copy, sizeof copy, "%s", path);
+  return inotify_add_watch(r->inotify, dirname(copy), EVENTS | IN_ONLYDIR);
+}
+
+static int look(struct reading *r) {
+  char real[PATH_MAX];
+  if (become(r) != 0) {
+    snprintf(r->why, sizeof r->why, "%s: cannot take the rights of user %u", r->path, (unsigned)r->uid);
+    return -1;
+  }
+  if (r->inotify >= 0)
+    r->dirs[0] = watch_directory(r, r->path);
+  if (r->inotify >= 0 && realpath(r->path, real))
+    r->dirs[1] = watch_directory(r, real);
+  int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) {
+    snprintf(r->why, sizeof r->why, "%s: %s", r->path, strerror(errno));
+    return -1;
+  }
+  int rc = read_whole(r, fd);
+  close(fd);
+  return rc;
+}
+
+static void *reading_run(void *arg) {
+  struct reading *r = arg;
+  r->rc = look(r);
+  pthread_mutex_lock(&readings_lock);
+  bool abandoned = r->abandoned;
+  if (!abandoned)
+    post_send(r->post, &r->item);
+  pthread_mutex_unlock(&readings_lock);
+  if (abandoned)
+    reading_free(r);
+  return NULL;
+}
+
+/* -- on the control thread ----------------------------------------------------------------------------------------
+ */
+
+static void unwatched(struct config *c, const char *why) {
+  c->watched = CONFIG_UNWATCHED;
+  log_info(c->log, "%s: changes of this file are not followed: %s; they hold for programs that start after them",
+           c->path, why);
+}
+
+/* Is what the path leads us to the file that the program brought? It may live in another mount namespace. */
+static void first_look(struct reading *r) {
+  struct config *c = r->config;
+  if (r->rc != 0)
+    unwatched(c, r->why);
+  else if (r->st.st_dev != c->dev || r->st.st_ino != c->ino)
+    unwatched(c, "its path means another file to the program than to the daemon");
+  else
+    c->watched = CONFIG_WATCHED;
+}
+
+static bool blank(const char *text, size_t len) {
+  for (size_t i = 0; i < len; i++)
+    if (!strchr(" \t\r\n", text[i]))
+      return false;
+  return true;
+}
+
+static void look_again(struct watch *watch, struct reading *r) {
+  struct config *c = r->config;
+  if (r->rc == 0 && c->uid != geteuid() && r->st.st_uid != c->owner) {
+    r->rc = -1;
+    snprintf(r->why, sizeof r->why, "%.400s: belongs to another user than before", c->path);
+  } else if (r->rc == 0 && blank(r->text, r->len)) {
+    r->rc = -1;
+    snprintf(r->why, sizeof r->why, "%.400s: is empty; a policy without rules is written as `listen: []`", c->path);
+  }
+  if (r->rc == 0)
+    config_reload(watch->worker, c, r->text, r->len, &r->st);
+  else if (strcmp(r->why, c->failure) != 0) /* said once: other files of its directory change, too */
+    config_reload_failed(watch->worker, c, r->why);
+}
+
+static void reading_begin(struct watch *watch, struct config *c);
+
+static void reading_done(struct post_item *item) {
+  struct reading *r = POST_OWNER(item, struct reading, item);
+  struct watch *watch = r->watch;
+  struct config *c = r->config;
+  if (!watch) {
+    reading_free(r);
+    return;
+  }
+  LIST_REMOVE(r, link);
+  watch->count--;
+  c->reading = false;
+  c->dirs[0] = r->dirs[0];
+  c->dirs[1] = r->dirs[1];
+  if (c->watched == CONFIG_NEW)
+    first_look(r);
+  if (c->watched == CONFIG_WATCHED)
+    look_again(watch, r);
+  reading_free(r);
+  if (c->read_again)
+    reading_begin(watch, c);
+  config_unref(c);
+}
+
+static void reading_begin(struct watch *watch, struct config *c) {
+  c->read_again = c->reading;
+  if (c->reading || c->watched == CONFIG_UNWATCHED)
+    return;
+  if (watch->count >= READINGS_MAX) { /* file systems that hang: the next change finds them gone, or not */
+    log_warning(c->log, "%s: not read again: %u files do not answer", c->path, watch->count);
+    return;
+  }
+  struct reading *r = calloc(1, sizeof *r);
+  char *path = strdup(c->path);
+  pthread_attr_t attr;
+  pthread_t thread;
+  sigset_t all, before;
+  if (!r || !path || pthread_attr_init(&attr) != 0) {
+    free(r);
+    free(path);
+    return;
+  }
+  *r = (struct reading){.item = {.fn = reading_done},
+                        .watch = watch,
+                        .post = watch->worker->post,
+                        .config = c,
+                        .path = path,
+                        .uid = c->uid,
+                        .gid = c->gid,
+                        .inotify = watch->inotify,
+                        .dirs = {-1, -1}};
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attr, STACK);
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  bool begun = pthread_create(&thread, &attr, reading_run, r) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attr);
+  if (!begun) {
+    reading_free(r);
+    return;
+  }
+  c->reading = true;
+  config_ref(c);
+  watch->count++;
+  LIST_INSERT_HEAD(&watch->readings, r, link);
+}
+
+void watch_config(struct watch *watch, struct config *c) {
+  if (watch && c->watched == CONFIG_NEW && !c->reading)
+    reading_begin(watch, c);
+}
+
+void watch_reread(struct watch *watch) {
+  struct config *c;
+  if (watch)
+    LIST_FOREACH(c, &watch->worker->configs, link)
+  reading_begin(watch, c);
+}
+
+static void settled(evutil_socket_t fd, short what, void *arg) {
+  (void)fd;
+  (void)what;
+  struct watch *watch = arg;
+  struct config *c;
+  LIST_FOREACH(c, &watch->worker->configs, link)
+  if (c->changed) {
+    c->changed = false;
+    reading_begin(watch, c);
+  }
+}
+
+/* An event of a directory that nobody watches for any more ends the watching. */
+static void directory_changed(struct watch *watch, const struct inotify_event *e) {
+  struct config *c;
+  bool known = false;
+  LIST_FOREACH(c, &watch->worker->configs, link) {
+    bool mine = (e->mask & IN_Q_OVERFLOW) || c->reading || e->wd == c->dirs[0] || e->wd == c->dirs[1];
+    c->changed = c->changed || mine;
+    known = known || mine;
+  }
+  if (!known && !(e->mask & (IN_IGNORED | IN_Q_OVERFLOW)))
+    inotify_rm_watch(watch->inotify, e->wd);
+}
+
+static void inotify_event(evutil_socket_t fd, short what, void *arg) {
+  (void)what;
+  struct watch *watch = arg;
+  _Alignas(struct inotify_event) char buf[16384];
+  ssize_t n = read(fd, buf, sizeof buf);
+  for (ssize_t at = 0; n > 0 && at + (ssize_t)sizeof(struct inotify_event) <= n;) {
+    struct inotify_event e;
+    memcpy(&e, buf + at, sizeof e);
+    directory_changed(watch, &e);
+    at += (ssize_t)(sizeof e + e.len);
+  }
+  struct timeval tv = clock_timeval(SETTLE_MS);
+  if (n > 0 && !evtimer_pending(&watch->settle, NULL))
+    evtimer_add(&watch->settle, &tv);
+}
+
+struct watch *watch_new(struct worker *w) {
+  struct watch *watch = calloc(1, sizeof *watch);
+  if (!watch)
+    return NULL;
+  watch->worker = w;
+  signal(SIGIO, SIG_IGN); /* somebody opens a file for writing while we hold a lease */
+  LIST_INIT(&watch->readings);
+  evtimer_assign(&watch->settle, w->base, settled, watch);
+  watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  if (watch->inotify < 0) {
+    log_warning(w->log, "no inotify (%s): changed configurations are read on SIGHUP only", strerror(errno));
+    return watch;
+  }
+  event_assign(&watch->readable, w->base, watch->inotify, EV_READ | EV_PERSIST, inotify_event, watch);
+  event_add(&watch->readable, NULL);
+  return watch;
+}
+
+void watch_free(struct watch *watch) {
+  if (!watch)
+    return;
+  evtimer_del(&watch->settle);
+  if (watch->inotify >= 0)
+    event_del(&watch->readable);
+  pthread_mutex_lock(&readings_lock);
+  struct reading *r;
+  LIST_FOREACH(r, &watch->readings, link) {
+    r->abandoned = true; /* one that was posted before this is freed by reading_done() */
+    r->watch = NULL;
+    config_unref(r->config);
+  }
+  pthread_mutex_unlock(&readings_lock);
+  if (watch->inotify >= 0)
+    close(watch->inotify);
+  free(watch);
+}
