@@ -306,7 +306,7 @@ static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
     goto out;
   s->listener = l;
   memcpy(l->name, name, sizeof l->name);
-  rc = session_ready(false) == 0 && session_agent_once() == 0 ? tell(WIRE_ADOPT, l, -1, &reply, fds, &life) : -errno;
+  rc = session_ready(false) == 0 && session_agent_once() == 0 ? tell(WIRE_ADOPT, l, fd, &reply, fds, &life) : -errno;
   if (rc != 0)
     goto out;
   l->life = life;

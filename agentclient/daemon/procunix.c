@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define ACCEPTS 0x10000u /* __SO_ACCEPTCON in the flags column */
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
 
 /* "ffff...: 00000002 00000000 00010000 0001 01 12345 @name": the name of a listening abstract socket of
  * ours, or NULL. */
@@ -79,6 +83,42 @@ bool procunix_held(const char *name) {
 void procunix_each(void (*fn)(const char *name, void *arg), void *arg) {
   struct search s = {.fn = fn, .arg = arg};
   each_line(&s);
+}
+
+/* Which network namespace the socket is of; false where the kernel does not tell (before 5.14). */
+static bool netns(int fd, uint64_t *cookie) {
+  socklen_t len = sizeof *cookie;
+  return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &len) == 0;
+}
+
+static bool bears_name(const char *name, int fd) {
+  struct sockaddr_un un;
+  socklen_t len = sizeof un, value_len = sizeof(int);
+  int listening = 0;
+  size_t n = strlen(name);
+  return getsockname(fd, (struct sockaddr *)&un, &len) == 0 && un.sun_family == AF_UNIX &&
+         len == offsetof(struct sockaddr_un, sun_path) + 1 + n && un.sun_path[0] == '\0' &&
+         memcmp(un.sun_path + 1, name, n) == 0 &&
+         getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &value_len) == 0 && listening;
+}
+
+bool procunix_is(const char *name, int fd) {
+  if (!bears_name(name, fd))
+    return false;
+  /* In one namespace there is one socket of that name; somebody could bind it in another one. */
+  uint64_t theirs, ours;
+  int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  bool known = probe >= 0 && netns(fd, &theirs) && netns(probe, &ours);
+  if (probe >= 0)
+    close(probe);
+  if (known)
+    return theirs == ours;
+  struct search s = {.name = name};
+  struct stat st;
+  for (int tries = 0; each_line(&s) != 1;)
+    if (++tries == 3)
+      return false;
+  return fstat(fd, &st) == 0 && st.st_ino == s.inode;
 }
 
 bool procunix_held_by(const char *name, pid_t pid) {

@@ -20,6 +20,9 @@ bool procunix_held(const char *name);
 /* Does this process hold that listening socket open? Looks into its /proc/PID/fd; false when it may not. */
 bool procunix_held_by(const char *name, pid_t pid);
 
+/* Is fd that listening socket, in this network namespace? */
+bool procunix_is(const char *name, int fd);
+
 /* Calls fn for every listening stand-in, and for every daemon socket ("svidwrap/daemon/..."). */
 void procunix_each(void (*fn)(const char *name, void *arg), void *arg);
 

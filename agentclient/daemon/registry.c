@@ -139,7 +139,6 @@ void listeners_listen(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
 }
 
 void listeners_adopt(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
-  (void)fds;
   struct worker *w = c->worker;
   struct wire_listen m;
   memcpy(&m, msg, len < sizeof m ? len : sizeof m);
@@ -149,8 +148,13 @@ void listeners_adopt(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FD
     return;
   }
   struct listener *l = find(w, m.name);
-  if (!l || !may_speak(l, c)) {
+  if (!l) {
     ctl_reply(c, WIRE_NOT_FOUND, EACCES, "no listener of that name");
+    return;
+  }
+  /* Its name is no secret: whoever gets the TCP listener has to show that the stand-in is his. */
+  if (!procunix_is(l->name, fds[0])) {
+    ctl_reply(c, WIRE_NOT_FOUND, EACCES, "the descriptor that came along is not that stand-in");
     return;
   }
   int fd = serve_fd(l->serve);

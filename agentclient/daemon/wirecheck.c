@@ -84,7 +84,7 @@ static enum wire_status check_listen(const char *msg, size_t len, int nfds, uint
   if (len != sizeof m)
     return WIRE_BAD_REQUEST;
   memcpy(&m, msg, sizeof m);
-  if (nfds != (type == WIRE_LISTEN ? 1 : 0) || m.local_len > sizeof m.local)
+  if (nfds != (type == WIRE_LISTEN || type == WIRE_ADOPT ? 1 : 0) || m.local_len > sizeof m.local)
     return WIRE_BAD_REQUEST;
   if (type == WIRE_SYNC)
     return m.local_len >= sizeof(sa_family_t) ? WIRE_OK : WIRE_BAD_REQUEST;

@@ -55,8 +55,9 @@ enum wire_type {
                         at once if wait_ms is 0, else when an identity is there or the wait is over. */
   WIRE_LISTEN = 3,   /* struct wire_listen; fds: [TCP listener]. Answer: wire_reply. The connection stays
                         open as the listener's life socket. */
-  WIRE_ADOPT = 4,    /* struct wire_listen (name only); Answer: wire_reply, fds: [TCP listener]; life socket
-                        as for WIRE_LISTEN. Sent by an image that inherited a stand-in. */
+  WIRE_ADOPT = 4,    /* struct wire_listen (name only); fds: [the stand-in itself, for a proof]. Answer:
+                        wire_reply, fds: [TCP listener]; life socket as for WIRE_LISTEN. Sent by an image that
+                        inherited a stand-in. */
   WIRE_UNLISTEN = 5, /* struct wire_listen (name only): no process holds this stand-in any more.
                         Answer: wire_reply once the daemon has closed its copy of the TCP listener. */
   WIRE_SYNC = 6,     /* struct wire_listen (address in local): look now whether listeners on that address are

@@ -370,7 +370,7 @@ struct wire_reply request_listener(struct program *p, struct standin *s, enum wi
   memcpy(m.name, s->name, sizeof m.name);
   header(&m, type, sizeof m);
   int sock = dial_daemon();
-  send_message(sock, &m, sizeof m, type == WIRE_LISTEN ? s->tcp : -1);
+  send_message(sock, &m, sizeof m, type == WIRE_LISTEN ? s->tcp : type == WIRE_ADOPT ? s->listener : -1);
   assert_int_equal(receive(sock, &r, sizeof r, fds), sizeof r);
   if (fd)
     *fd = fds[0];

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -431,6 +432,36 @@ static void an_adopted_listener_outlives_who_registered_it(void **state) {
   end_program(&q);
 }
 
+/* Its name is in /proc for everybody to read. */
+static void a_listener_is_adopted_only_by_who_shows_its_stand_in(void **state) {
+  (void)state;
+  struct program p, q;
+  struct standin s, other;
+  begin_program(&p);
+  listen_managed(&p, &s, 5);
+  begin_program(&q);
+  open_standin(&other, 5);
+  int connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), mine = s.listener, real;
+  struct sockaddr_un un = {.sun_family = AF_UNIX};
+  memcpy(un.sun_path + 1, s.name, WIRE_NAME_LEN - 1);
+  socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + WIRE_NAME_LEN);
+  assert_int_equal(connect(connected, (struct sockaddr *)&un, len), 0);
+  int accepted = accept(s.listener, NULL, NULL); /* bears the name, too */
+  int shown[] = {other.listener, s.tcp, connected, accepted};
+  for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+    s.listener = shown[i];
+    assert_int_equal(request_listener(&q, &s, WIRE_ADOPT, 0, &real).status, WIRE_NOT_FOUND);
+    assert_int_equal(real, -1);
+  }
+  s.listener = mine;
+  close(accepted);
+  close(connected);
+  close_standin(&other);
+  close_standin(&s);
+  end_program(&q);
+  end_program(&p);
+}
+
 static void a_rule_that_does_not_cover_the_socket_is_refused(void **state) {
   (void)state;
   struct program p;
@@ -698,6 +729,7 @@ int main(void) {
       T(a_killed_program_leaves_its_port),
       T(sync_closes_an_orphan_before_it_answers),
       T(an_adopted_listener_outlives_who_registered_it),
+      T(a_listener_is_adopted_only_by_who_shows_its_stand_in),
       T(a_rule_that_does_not_cover_the_socket_is_refused),
       T(without_an_identity_peers_wait_and_are_then_served),
       T(a_withdrawn_identity_serves_nobody_more),

@@ -29,7 +29,10 @@ static void messages_of_the_right_size_and_descriptors_pass(void **state) {
   assert_int_equal(wire_check(&l, sizeof l, 1), WIRE_OK);
   assert_int_equal(wire_check(&l, sizeof l, 0), WIRE_BAD_REQUEST);
   assert_int_equal(wire_check(&l, sizeof l, 2), WIRE_BAD_REQUEST);
-  for (enum wire_type t = WIRE_ADOPT; t <= WIRE_SYNC; t++) {
+  l = a_listen(WIRE_ADOPT);
+  assert_int_equal(wire_check(&l, sizeof l, 1), WIRE_OK);
+  assert_int_equal(wire_check(&l, sizeof l, 0), WIRE_BAD_REQUEST);
+  for (enum wire_type t = WIRE_UNLISTEN; t <= WIRE_SYNC; t++) {
     l = a_listen(t);
     assert_int_equal(wire_check(&l, sizeof l, 0), WIRE_OK);
     assert_int_equal(wire_check(&l, sizeof l, 1), WIRE_BAD_REQUEST);
@@ -47,7 +50,7 @@ static void messages_of_the_right_size_and_descriptors_pass(void **state) {
 
 static void a_header_that_lies_is_refused(void **state) {
   (void)state;
-  struct wire_listen good = a_listen(WIRE_ADOPT), m = good;
+  struct wire_listen good = a_listen(WIRE_UNLISTEN), m = good;
   m.hdr.length--;
   assert_int_equal(wire_check(&m, sizeof m, 0), WIRE_BAD_REQUEST);
   m = good;
@@ -71,12 +74,12 @@ static void a_stand_ins_name_is_exact(void **state) {
   static const char *bad[] = {"svidwrap/0123456789abcdef0123456789abcdeF", "svidwrap/0123456789abcdef0123456789abcde",
                               "svidwrap/daemon/0", "svidwrap-0123456789abcdef0123456789abcdef", ""};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    struct wire_listen m = a_listen(WIRE_ADOPT);
+    struct wire_listen m = a_listen(WIRE_UNLISTEN);
     memset(m.name, 0, sizeof m.name);
     memcpy(m.name, bad[i], strlen(bad[i]));
     assert_int_equal(wire_check(&m, sizeof m, 0), WIRE_BAD_REQUEST);
   }
-  struct wire_listen m = a_listen(WIRE_ADOPT);
+  struct wire_listen m = a_listen(WIRE_UNLISTEN);
   m.name[WIRE_NAME_LEN - 1] = 'a';
   assert_int_equal(wire_check(&m, sizeof m, 0), WIRE_BAD_REQUEST);
 }
