@@ -83,7 +83,17 @@ static void slot_wipe(struct arena_slot *s) {
   madvise(s, ARENA_STRIDE, MADV_REMOVE);
 }
 
+static struct slots_totals past;
+
+static void slot_count(const struct arena_slot *s) {
+  past.bytes_in += atomic_load_explicit(&s->bytes_in, memory_order_relaxed);
+  past.bytes_out += atomic_load_explicit(&s->bytes_out, memory_order_relaxed);
+}
+
+void slots_past(struct slots_totals *t) { *t = past; }
+
 static void slot_free(struct slots *a, uint32_t i) {
+  slot_count(slot_at(a, i));
   slot_wipe(slot_at(a, i));
   a->info[i].allocated = a->info[i].delivered = false;
   a->info[i].next_free = a->free_list;
@@ -94,6 +104,7 @@ static void slot_free(struct slots *a, uint32_t i) {
 /* A LIVE slot is the program's: its connection goes on without us, and the kernel frees the pages with the
  * last mapping. */
 static void slot_forget(struct arena_slot *s) {
+  slot_count(s);
   uint32_t ready = ARENA_READY;
   if (atomic_compare_exchange_strong(&s->state, &ready, ARENA_FREE) || ready == ARENA_RELEASED)
     slot_wipe(s);
@@ -223,5 +234,35 @@ void slots_totals(const struct slots *a, struct slots_totals *t) {
     t->ready += state == ARENA_READY;
     t->bytes_in += atomic_load_explicit(&s->bytes_in, memory_order_relaxed);
     t->bytes_out += atomic_load_explicit(&s->bytes_out, memory_order_relaxed);
+  }
+}
+
+static void copy_id(char *out, size_t room, const char *id, uint16_t len) {
+  size_t n = len < room ? len : room - 1;
+  memcpy(out, id, n);
+  out[n] = '\0';
+}
+
+void slots_each(const struct slots *a, bool (*fn)(void *arg, const struct slots_view *v), void *arg) {
+  struct slots_view v;
+  int64_t now = clock_ns();
+  for (uint32_t i = 0; i < a->known; i++) {
+    const struct arena_slot *s = a->info[i].allocated ? slot_at(a, i) : NULL;
+    uint32_t state = s ? atomic_load_explicit(&s->state, memory_order_acquire) : ARENA_FREE;
+    if (state != ARENA_LIVE && state != ARENA_READY)
+      continue;
+    uint64_t opened = s->opened_ns;
+    v.taken = state == ARENA_LIVE;
+    v.role = s->role == ARENA_SERVER ? ARENA_SERVER : ARENA_CLIENT;
+    v.cipher = s->cipher;
+    v.rule = s->rule;
+    v.age_ms = opened < (uint64_t)now ? ((uint64_t)now - opened) / 1000000u : 0;
+    v.bytes_in = atomic_load_explicit(&s->bytes_in, memory_order_relaxed);
+    v.bytes_out = atomic_load_explicit(&s->bytes_out, memory_order_relaxed);
+    memcpy(&v.peer, &s->peer, sizeof v.peer);
+    copy_id(v.peer_id, sizeof v.peer_id, s->peer_id, s->peer_id_len);
+    copy_id(v.local_id, sizeof v.local_id, s->local_id, s->local_id_len);
+    if (!fn(arg, &v))
+      return;
   }
 }

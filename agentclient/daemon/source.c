@@ -80,12 +80,16 @@ static void drop_client(struct source *s) {
   s->client = NULL;
 }
 
+static struct source_totals totals; /* the control thread's */
+
+void source_totals(struct source_totals *t) { *t = totals; }
+
 static void source_collect(struct post_item *item) {
   struct mailbox *b = POST_OWNER(item, struct mailbox, item);
   struct source *s = POST_OWNER(b, struct source, box);
   pthread_mutex_lock(&b->lock);
   struct identity *fresh = b->identity;
-  bool denied = b->denied, gone = b->gone;
+  bool denied = b->denied, gone = b->gone, trouble = b->trouble;
   b->identity = NULL;
   b->denied = b->gone = b->trouble = false;
   b->posted = false;
@@ -97,6 +101,8 @@ static void source_collect(struct post_item *item) {
     source_free(s);
     return;
   }
+  totals.updates += fresh != NULL;
+  totals.failures += denied || gone || trouble;
   if (fresh || denied) {
     identity_unref(s->identity);
     s->identity = fresh;

@@ -48,6 +48,12 @@ struct identity *source_identity(const struct source *s); /* NULL unless SERVED;
 /* What the agent or the client said last, "" if nothing; *code is the gRPC status. */
 const char *source_words(const struct source *s, int *code);
 
+/* How often agents have sent an identity, and a reply, an end or a denial that was none; over all sources. */
+struct source_totals {
+  uint64_t updates, failures;
+};
+void source_totals(struct source_totals *t);
+
 /* The SVID for this ID or hint, if it is served and has not expired. NULL and why. */
 const struct identity_svid *source_svid(const struct source *s, const char *spiffe_id, const char *hint, char *why,
                                         size_t why_len);

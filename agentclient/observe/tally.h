@@ -39,7 +39,6 @@ struct tally {
   uint64_t outcomes[TALLY_DIRECTIONS][TALLY_OUTCOMES]; /* handshakes by enum handshake_outcome */
   struct tally_histogram duration[TALLY_DIRECTIONS];   /* of handshakes that came to an end by themselves */
   uint64_t audit_lost;                                 /* lines that could not be written */
-  uint64_t renewals, renewal_failures;                 /* identities from the agent; replies that were none */
 };
 
 void tally_handshake(struct tally *t, enum tally_direction d, unsigned outcome, uint64_t duration_us);
