@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * report.c - audit lines and the status document. Never a key, never payload; a program's words are quoted, not
- * believed.
+ * report.c - a decision about a connection becomes an audit line, and is counted. Never a key, never payload; a
+ * program's words are quoted, not believed.
  */
 #include "report.h"
-#include "clock.h"
-#include "message.h"
 #include "worker.h"
 #include "../observe/audit.h"
 #include "../observe/ledger.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define STATUS_ROOM (WIRE_MAX - sizeof(struct wire_reply))
 
 static enum tally_result result_of(const struct report_connection *r) {
   if (r->plaintext)
@@ -171,102 +164,4 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                                 .result = &h};
   (void)report_connection(&r);
   ctl_reply(c, WIRE_OK, 0, "%s", "");
-}
-
-static json_t *status_identity(const struct session *s) {
-  json_t *all = json_array();
-  struct identity *id = source_identity(s->source);
-  for (size_t i = 0; id && i < identity_svid_count(id); i++) {
-    const struct identity_svid *svid = identity_svid_at(id, i);
-    json_array_append_new(all, json_pack("{s:s, s:s, s:I}", "spiffe_id", svid->id.text, "hint", svid->hint, "expires",
-                                         (json_int_t)svid->not_after));
-  }
-  return all;
-}
-
-static json_t *status_session(const struct session *s) {
-  static const char *states[] = {"no agent", "waiting", "served", "denied"};
-  struct slots_totals t = {0};
-  slots_totals(s->slots, &t);
-  int code;
-  return json_pack("{s:s, s:i, s:i, s:s, s:b, s:s, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I}}", "program", s->program,
-                   "pid", (int)s->pid, "uid", (int)s->uid, "identity", states[source_state(s->source)], "agent",
-                   source_connected(s->source) ? 1 : 0, "agent_says", source_words(s->source, &code), "svids",
-                   status_identity(s), "connections", "live", (json_int_t)t.live, "untaken", (json_int_t)t.ready,
-                   "bytes_in", (json_int_t)t.bytes_in, "bytes_out", (json_int_t)t.bytes_out, "dialed", "ok",
-                   (json_int_t)s->dialed, "failed", (json_int_t)s->dial_failed);
-}
-
-static json_t *status_listener(const struct listener *l) {
-  struct serve_counts n;
-  serve_counts(l->serve, &n);
-  char local[64];
-  return json_pack("{s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "local",
-                   audit_address((const struct sockaddr *)&l->local, local, sizeof local), "standin", l->name, "uid",
-                   (int)l->uid, "handshaking", (int)n.handshaking, "waiting", (int)n.waiting, "accepted",
-                   (json_int_t)n.accepted, "authenticated", (json_int_t)n.authenticated, "refused",
-                   (json_int_t)n.refused, "evicted", (json_int_t)n.evicted);
-}
-
-/* Appends, unless the document would outgrow a message; then it says so. */
-static void append(json_t *root, json_t *array, json_t *item, size_t *used) {
-  char *text = item ? json_dumps(item, JSON_COMPACT) : NULL;
-  size_t len = text ? strlen(text) + 1 : STATUS_ROOM;
-  free(text);
-  if (*used + len > STATUS_ROOM - 1024) {
-    json_object_set_new(root, "truncated", json_true());
-    json_decref(item);
-    return;
-  }
-  *used += len;
-  json_array_append_new(array, item);
-}
-
-/* What a root-run daemon tells another uid is about that uid alone. */
-static bool shown(const struct ctl *c, uid_t uid) { return c->cred.uid == uid || c->cred.uid == 0; }
-
-static json_t *status(struct ctl *c) {
-  struct worker *w = c->worker;
-  size_t used = 0;
-  json_t *root =
-      json_pack("{s:s, s:i, s:I, s:i, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:i, s:I, s:I}}", "version", SVIDWRAP_VERSION,
-                "pid", (int)getpid(), "uptime_ms", (json_int_t)(clock_ms() - w->started_ms), "uid", (int)w->uid,
-                "inbound", "allowed", (json_int_t)w->inbound_allowed, "refused", (json_int_t)w->inbound_denied,
-                "outbound", "allowed", (json_int_t)w->outbound_allowed, "refused", (json_int_t)w->outbound_denied,
-                "control", "connections", (int)w->control.count, "rejected", (json_int_t)w->control.rejected,
-                "malformed", (json_int_t)w->control.malformed);
-  json_t *sessions = json_array(), *listeners = json_array();
-  struct session *s;
-  LIST_FOREACH(s, &w->sessions, link)
-  if (shown(c, s->uid))
-    append(root, sessions, status_session(s), &used);
-  struct listener *l;
-  LIST_FOREACH(l, &w->listeners, link)
-  if (shown(c, l->uid))
-    append(root, listeners, status_listener(l), &used);
-  json_object_set_new(root, "sessions", sessions);
-  json_object_set_new(root, "listeners", listeners);
-  return root;
-}
-
-void report_status(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
-  (void)msg;
-  (void)len;
-  (void)fds;
-  json_t *root = status(c);
-  char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-  json_decref(root);
-  size_t n = text ? strlen(text) : 0;
-  char *m = text && n <= STATUS_ROOM ? malloc(sizeof(struct wire_reply) + n) : NULL;
-  if (!m) {
-    ctl_reply(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
-  } else {
-    struct wire_reply r = {.status = WIRE_OK};
-    message_header(&r.hdr, WIRE_REPLY, sizeof r + n);
-    memcpy(m, &r, sizeof r);
-    memcpy(m + sizeof r, text, n);
-    ctl_answer(c, m, sizeof r + n, NULL, 0, false);
-  }
-  free(m);
-  free(text);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * report.h - what the daemon tells about itself: audit lines of connections, and WIRE_STATUS.
+ * report.h - decisions about connections, told to the audit log and counted.
  */
 #ifndef DAEMON_REPORT_H
 #define DAEMON_REPORT_H
@@ -33,8 +33,5 @@ bool report_admits(const struct config *c, char *why, size_t why_len);
 /* The handler of WIRE_ALERT: an alert after the handshake. In TLS 1.3 a server judges our certificate when our
  * connect() is done already; so `refused_by_peer` may follow on `allowed`. */
 void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]);
-
-/* The handler of WIRE_STATUS. */
-void report_status(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]);
 
 #endif

@@ -8,6 +8,7 @@
 #include "message.h"
 #include "outbound.h"
 #include "report.h"
+#include "status.h"
 #include "watch.h"
 #include "wirecheck.h"
 #include "worker.h"
@@ -199,7 +200,7 @@ void requests_dispatch(struct ctl *c, const void *msg, size_t len, int fds[WIRE_
       [WIRE_SYNC] = listeners_sync,
       [WIRE_CONNECT] = outbound_connect,
       [WIRE_ARENA] = arena,
-      [WIRE_STATUS] = report_status,
+      [WIRE_STATUS] = status_request,
       [WIRE_ALERT] = report_alert,
   };
   struct wire_hdr h;

@@ -255,6 +255,7 @@ static int open_engines(struct worker *w, unsigned threads) {
 int worker_open(struct worker *w, const struct daemon_options *options, const char *name) {
   *w = (struct worker){.options = options, .uid = geteuid(), .leash_fd = -1, .control = {.fd = -1}};
   w->started_ms = clock_ms();
+  clock_gettime(CLOCK_REALTIME, &w->started);
   w->linger_ms = options->linger_ms >= 0 ? options->linger_ms : options->foreground ? -1 : LINGER_MS;
   TAILQ_INIT(&w->control.all);
   unsigned threads;

@@ -42,6 +42,8 @@ struct worker {
   struct event idle, sweep, sigterm, sigint, sighup, leash;
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;
+  struct timespec started; /* CLOCK_REALTIME */
+  struct scrape *scrape;   /* the metrics' listener; NULL: none */
   bool leaving;
   uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
   uint64_t inbound_allowed, inbound_denied, outbound_allowed, outbound_denied;

@@ -10,15 +10,19 @@
 #include <string.h>
 #include <time.h>
 
-const char *format_time(char buf[FORMAT_TIME_LEN]) {
-  struct timespec ts;
+const char *format_time_at(char buf[FORMAT_TIME_LEN], const struct timespec *at) {
   struct tm tm;
   char seconds[32];
-  clock_gettime(CLOCK_REALTIME, &ts);
-  gmtime_r(&ts.tv_sec, &tm);
+  gmtime_r(&at->tv_sec, &tm);
   strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &tm);
-  snprintf(buf, FORMAT_TIME_LEN, "%.19s.%06uZ", seconds, (unsigned)(ts.tv_nsec / 1000) % 1000000u);
+  snprintf(buf, FORMAT_TIME_LEN, "%.19s.%06uZ", seconds, (unsigned)(at->tv_nsec / 1000) % 1000000u);
   return buf;
+}
+
+const char *format_time(char buf[FORMAT_TIME_LEN]) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return format_time_at(buf, &now);
 }
 
 static size_t escape(unsigned char c, char out[5]) {

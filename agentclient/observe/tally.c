@@ -4,13 +4,12 @@
  */
 #include "tally.h"
 
-const double tally_bounds[TALLY_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
-                                            0.25,  0.5,    1,     2.5,  5,     10};
+const double tally_bounds[TALLY_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 const char *tally_result_name(enum tally_result r) {
-  static const char *const names[] = {[TALLY_ALLOWED] = "allowed",     [TALLY_WOULD_DENY] = "would_deny",
-                                      [TALLY_PLAINTEXT] = "plaintext", [TALLY_DENIED] = "denied",
-                                      [TALLY_FAILED] = "failed",       [TALLY_REFUSED_BY_PEER] = "refused_by_peer"};
+  static const char *const names[] = {
+      [TALLY_ALLOWED] = "allowed", [TALLY_WOULD_DENY] = "would_deny", [TALLY_PLAINTEXT] = "plaintext",
+      [TALLY_DENIED] = "denied",   [TALLY_FAILED] = "failed",         [TALLY_REFUSED_BY_PEER] = "refused_by_peer"};
   return (unsigned)r < TALLY_RESULTS ? names[r] : "unknown";
 }
 

@@ -64,7 +64,7 @@ enum wire_type {
                         orphans and close those. Answer: wire_reply. Sent by bind() after EADDRINUSE. */
   WIRE_CONNECT = 7,  /* struct wire_connect; fds: [TCP socket]. Answer: wire_connected. */
   WIRE_ARENA = 8,    /* struct wire_arena: Answer: wire_reply, fds: [arena memfd]. */
-  WIRE_STATUS = 9,   /* struct wire_hdr alone, from the CLI. Answer: wire_reply with JSON behind it, fds none. */
+  WIRE_STATUS = 9,   /* struct wire_hdr alone, from the CLI. Answer: wire_reply, fds: [memfd with JSON]. */
 
   WIRE_ALERT = 10, /* struct wire_alert: an alert ended a connection after the handshake; for the audit log.
                       Answer: wire_reply. */
