@@ -85,6 +85,9 @@ static json_t *config_json(const struct config *c, bool counted, json_t *indices
   set_text(o, "config", c->label);
   json_object_set_new(o, "trusted", json_boolean(c->trusted));
   json_object_set_new(o, "generation", json_integer(atomic_load(&c->rules->generation)));
+  json_object_set_new(o, "reloads", json_integer((json_int_t)c->reloads));
+  json_object_set_new(o, "reload_failures", json_integer((json_int_t)c->reload_failures));
+  set_text(o, "failure", c->failure);
   json_object_set_new(audit, "required", json_boolean(policy_settings(c->policy)->audit_required));
   json_object_set_new(audit, "lines_are_lost", json_boolean(c->audit_down));
   json_object_set_new(o, "audit", audit);
