@@ -68,7 +68,9 @@ static void park(int n) {
 
 /* The daemon rang: it is new, or it needs a fresh agent connection. */
 static void answer_ring(struct listener *l, uint32_t kind, const struct ucred *from) {
-  if (kind == HANDOVER_REGISTER && session_is_with(from->pid)) {
+  if (session_is_elsewhere(from->uid)) {
+    /* A daemon of root's is new, and looks for its programs. */
+  } else if (kind == HANDOVER_REGISTER && session_is_with(from->pid)) {
     /* It rings every stand-in, and there is a session already: by another stand-in, or by a connect(). */
     listener_register(l);
   } else if (kind == HANDOVER_REGISTER) {

@@ -118,12 +118,13 @@ static void config_path(char *path, size_t size) {
     snprintf(path, size, "%s/%s", cwd, given);
 }
 
-static void compose(struct message *m, size_t *length, int *config) {
+static void compose(struct message *m, uint32_t flags, size_t *length, int *config) {
   char path[WIRE_PATH_MAX];
   size_t used = 0;
   config_path(path, sizeof path);
   *config = open_config(path);
-  m->hello = (struct wire_hello){.pid = (uint32_t)getpid(), .flags = getpid() == 1 ? WIRE_HELLO_CONTAINER : 0};
+  m->hello =
+      (struct wire_hello){.pid = (uint32_t)getpid(), .flags = flags | (getpid() == 1 ? WIRE_HELLO_CONTAINER : 0)};
   if (*config < 0)
     m->hello.config_errno = (uint32_t)(-*config);
   m->hello.path_len = (uint32_t)strlen(path);
@@ -144,6 +145,8 @@ static int judge(struct hello_answer *out) {
   struct wire_welcome *w = &out->welcome;
   w->text[sizeof w->text - 1] = 0;
   w->endpoint[sizeof w->endpoint - 1] = 0;
+  if (w->status == WIRE_NOT_FOUND)
+    return ENOENT;
   if (w->status != WIRE_OK) {
     session_complain("%s; every TCP connect and listen is refused until that is mended", w->text);
     return w->err > 0 ? w->err : EACCES;
@@ -153,7 +156,7 @@ static int judge(struct hello_answer *out) {
   return 0;
 }
 
-int hello_exchange(int control, struct hello_answer *out) {
+int hello_exchange(int control, uint32_t flags, struct hello_answer *out) {
   size_t length;
   int config = -1, failed = 0;
   *out = (struct hello_answer){.control = control, .fds = {-1, -1}};
@@ -163,7 +166,7 @@ int hello_exchange(int control, struct hello_answer *out) {
     errno = ENOMEM;
     return -1;
   }
-  compose(m, &length, &config);
+  compose(m, flags, &length, &config);
   if (session_send(control, m, length, config) != 0 ||
       session_recv(control, &out->welcome, sizeof out->welcome, WIRE_WELCOME, out->fds, HELLO_ANSWER_MS) <
           (ssize_t)sizeof out->welcome) {

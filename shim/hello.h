@@ -15,8 +15,9 @@ struct hello_answer {
   int fds[2];  /* arena, rules: sizes checked */
 };
 
-/* Takes over control. 0, or -1 and errno with everything closed; complains where the operator must act. */
-int hello_exchange(int control, struct hello_answer *out);
+/* Takes over control. flags: WIRE_HELLO_GUEST or 0. 0, or -1 and errno with everything closed (ENOENT: a guest is not
+ * served here); complains where the operator must act. */
+int hello_exchange(int control, uint32_t flags, struct hello_answer *out);
 
 /* Takes apart "unix:///path", "unix:/path" or "tcp://ip:port". 0 or -1. */
 int hello_endpoint(const char *endpoint, struct sockaddr_storage *addr, socklen_t *len);

@@ -42,6 +42,7 @@ static struct {
   uid_t daemon_uid;
   uint32_t daemon_pid;
   bool follows;    /* daemon_uid was told by a ring */
+  bool all_users;  /* its daemon is the machine's: there is no other one to go to */
   bool had_daemon; /* some daemon served this process before */
   uid_t ruid, euid;
   gid_t rgid, egid;
@@ -95,6 +96,10 @@ void session_follow(unsigned uid) {
   session.follows = true;
 }
 
+bool session_is_elsewhere(unsigned uid) {
+  return atomic_load(&session.state) == SESSION_READY && session.daemon_uid != uid;
+}
+
 bool session_is_with(int pid) {
   return atomic_load(&session.state) == SESSION_READY && session.daemon_pid == (uint32_t)pid;
 }
@@ -122,6 +127,7 @@ static int install(struct hello_answer *a) {
   hosts_rules(rules);
   session.token = a->welcome.token;
   session.daemon_pid = a->welcome.daemon_pid;
+  session.all_users = a->welcome.flags & WIRE_WELCOME_ALL_USERS;
   memcpy(session.endpoint, a->welcome.endpoint, sizeof session.endpoint);
   session.endpoint[sizeof session.endpoint - 1] = 0;
   fdtab_unhide_close(&session.control);
@@ -135,20 +141,39 @@ static int install(struct hello_answer *a) {
   return 0;
 }
 
-static int say_hello(void) {
-  struct hello_answer answer;
-  if (!session.follows && !(session.had_daemon && session.daemon_uid == 0))
-    session.daemon_uid = geteuid();
-  remember_ids();
+/* The machine's daemon, where root runs one for all users. 1: it took us; 0: there is none; -1 and errno. */
+static int hello_as_guest(struct hello_answer *answer) {
+  int keep = errno, control = transport_dial_running(0);
+  if (control >= 0 && hello_exchange(control, WIRE_HELLO_GUEST, answer) == 0) {
+    session.daemon_uid = 0;
+    return 1;
+  }
+  if (errno != (control >= 0 ? ENOENT : ECONNREFUSED))
+    return -1;
+  errno = keep;
+  return 0;
+}
+
+/* The daemon that we had, or are told to follow, or our user's. */
+static int hello_to_known(struct hello_answer *answer) {
   int control = transport_dial(session.daemon_uid, session.had_daemon);
-  if (control < 0 && session.daemon_uid != geteuid()) {
+  if (control < 0 && session.daemon_uid != geteuid() && !session.all_users) {
     session.follows = false;
     session.daemon_uid = geteuid();
     control = transport_dial(session.daemon_uid, false);
   }
-  if (control < 0)
-    return -1;
-  if (hello_exchange(control, &answer) != 0)
+  return control < 0 ? -1 : hello_exchange(control, 0, answer);
+}
+
+static int say_hello(void) {
+  struct hello_answer answer;
+  int guest = 0;
+  if (!session.follows && !(session.had_daemon && session.daemon_uid == 0)) {
+    session.daemon_uid = geteuid();
+    guest = session.daemon_uid != 0 && !session.had_daemon ? hello_as_guest(&answer) : 0;
+  }
+  remember_ids();
+  if (guest < 0 || (guest == 0 && hello_to_known(&answer) != 0))
     return -1;
   int rc = install(&answer);
   if (answer.control >= 0)

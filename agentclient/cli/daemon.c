@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: svidwrap daemon [--config FILE] [--foreground] [--container] [--linger DURATION] [--worker]\n"
+    "usage: svidwrap daemon [--config FILE] [--foreground] [--all-users] [--container] [--linger DURATION]\n"
+    "                       [--worker]\n"
     "  Serves the programs of this user in this network namespace. Programs start it by themselves when it does\n"
     "  not run. --worker leaves out the supervisor, for systemd and its like.\n"
     "  DURATION: 500ms, 30s, 5m, 1h\n";
@@ -49,10 +50,11 @@ static void leave_preload(int argc, char **argv) {
 }
 
 int cli_daemon(int argc, char **argv) {
-  enum { CONFIG = 1, FOREGROUND, CONTAINER, LINGER, WORKER, LEASH, SUPERVISE };
+  enum { CONFIG = 1, FOREGROUND, CONTAINER, ALL_USERS, LINGER, WORKER, LEASH, SUPERVISE };
   static const struct option options[] = {{"config", required_argument, NULL, CONFIG},
                                           {"foreground", no_argument, NULL, FOREGROUND},
                                           {"container", no_argument, NULL, CONTAINER},
+                                          {"all-users", no_argument, NULL, ALL_USERS},
                                           {"linger", required_argument, NULL, LINGER},
                                           {"worker", no_argument, NULL, WORKER},
                                           {"leash", required_argument, NULL, LEASH},
@@ -72,6 +74,9 @@ int cli_daemon(int argc, char **argv) {
       break;
     case CONTAINER:
       o.container = true;
+      break;
+    case ALL_USERS:
+      o.all_users = true;
       break;
     case WORKER:
       o.worker = true;
@@ -100,6 +105,10 @@ int cli_daemon(int argc, char **argv) {
   if (optind < argc || o.leash_fd < 0 || o.supervise < 0) {
     fputs(usage, stderr);
     return EX_USAGE;
+  }
+  if (o.all_users && geteuid() != 0) {
+    fprintf(stderr, "svidwrap daemon: --all-users: only root's daemon can serve other users\n");
+    return EX_NOPERM;
   }
   return daemon_main(&o);
 }

@@ -14,7 +14,8 @@ struct daemon_options {
                          readable */
   bool foreground;    /* stay in the foreground, log to stderr */
   bool worker;        /* internal: be the worker, started by the supervisor (or by systemd, which supervises) */
-  bool container;     /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
+  bool all_users; /* --all-users: root's daemon takes every user's programs, also those that could have their own */
+  bool container; /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
   int64_t
       linger_ms;   /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
   int leash_fd;    /* internal: the socketpair between supervisor and worker; 0: none */

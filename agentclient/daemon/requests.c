@@ -35,7 +35,8 @@ static void welcome(struct ctl *c, struct session *s) {
                            .daemon_pid = (uint32_t)getpid(),
                            .identity_wait_ms = set->identity_wait_ms,
                            .guard = set->io_uring == POLICY_IO_URING_ALLOW_UNSAFE ? WIRE_GUARD_ALLOW_UNSAFE
-                                                                                  : WIRE_GUARD_DENY};
+                                                                                  : WIRE_GUARD_DENY,
+                           .flags = c->worker->options->all_users ? WIRE_WELCOME_ALL_USERS : 0};
   message_header(&r.hdr, WIRE_WELCOME, sizeof r);
   if (set->scope == POLICY_SCOPE_PROCESS) {
     snprintf(r.endpoint, sizeof r.endpoint, "%s", s->config->endpoint);
@@ -52,6 +53,10 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   struct wire_hello_parts p;
   memcpy(&h, msg, sizeof h);
   wire_hello_split(msg, &p);
+  if ((h.flags & WIRE_HELLO_GUEST) && !w->options->all_users && c->cred.uid != w->uid) {
+    refuse_hello(c, WIRE_NOT_FOUND, ENOENT, "this daemon is for root's programs");
+    return;
+  }
   char path[WIRE_PATH_MAX + 1], why[WIRE_TEXT_MAX];
   snprintf(path, sizeof path, "%.*s", (int)p.path_len, p.path);
   if (h.config_errno) {

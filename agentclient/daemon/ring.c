@@ -56,7 +56,7 @@ static void ring_all(evutil_socket_t fd, short what, void *arg) {
       continue;
     }
     /* Its backlog is full: it will accept, and then there is room. Anything else: it is gone, or not ours. */
-    b->rung = standin_ring_once(b->name, r->uid, false, HANDOVER_REGISTER) == 0 || errno != EAGAIN;
+    b->rung = standin_ring_once(b->name, r->uid, HANDOVER_REGISTER) == 0 || errno != EAGAIN;
     waiting = waiting || !b->rung;
   }
   if (!waiting || ++r->tries > TRIES_MAX)
@@ -91,7 +91,8 @@ struct ring *ring_begin(struct event_base *base, uid_t uid, ring_known_fn known,
   struct ring *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
-  r->uid = uid;
+  /* Root's daemon has programs of every user. Who has a session with his own daemon does not listen to it. */
+  r->uid = uid == 0 ? STANDIN_ANYBODY : uid;
   r->known = known;
   r->arg = arg;
   TAILQ_INIT(&r->bells);

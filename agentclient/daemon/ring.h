@@ -14,8 +14,8 @@ struct ring;
 /* Is this stand-in registered with us already? */
 typedef bool (*ring_known_fn)(void *arg, const char *name);
 
-/* Rings every stand-in of this uid in the network namespace: "register again". One whose backlog is full is tried
- * again for a while. NULL: nothing to do, or no memory. */
+/* Rings every stand-in of this uid (0: of everybody) in the network namespace: "register again". One whose backlog is
+ * full is tried again for a while. NULL: nothing to do, or no memory. */
 struct ring *ring_begin(struct event_base *base, uid_t uid, ring_known_fn known, void *arg);
 void ring_end(struct ring *r);
 

@@ -38,8 +38,10 @@ void standin_offer(struct standin *s, struct serve_conn *c, struct slots *a, str
 /* Wakes the program with a message that carries no socket, unless one of this kind is still unread. */
 void standin_ring(struct standin *s, enum wire_handover_kind kind);
 
-/* For a name that nothing else is known of: one ring and no bookkeeping beyond it. */
-int standin_ring_once(const char *name, uid_t uid, bool root_may, enum wire_handover_kind kind);
+/* For a name that nothing else is known of: one ring and no bookkeeping beyond it. uid: who must be behind it, or
+ * STANDIN_ANYBODY: a ring carries nothing that he could use. */
+#define STANDIN_ANYBODY ((uid_t)-1)
+int standin_ring_once(const char *name, uid_t uid, enum wire_handover_kind kind);
 
 unsigned standin_waiting(const struct standin *s);
 

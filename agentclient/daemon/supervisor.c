@@ -53,6 +53,8 @@ static void become(const struct daemon_options *o, int leash, pid_t supervise) {
   }
   if (o->foreground)
     argv[n++] = "--foreground";
+  if (o->all_users)
+    argv[n++] = "--all-users";
   if (o->container)
     argv[n++] = "--container";
   if (o->linger_ms >= 0) {

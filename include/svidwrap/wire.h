@@ -125,6 +125,9 @@ struct wire_hello {
   uint32_t config_errno; /* not 0: the shim could not open the file; the daemon answers BAD_CONFIG */
 };
 #define WIRE_HELLO_CONTAINER 1u /* the program is pid 1 */
+/* To root's daemon, from another user's program that may as well have its own: WIRE_NOT_FOUND unless that daemon
+ * serves all users. */
+#define WIRE_HELLO_GUEST 2u
 
 /* Answer to HELLO. endpoint is the Workload API address that the *program's process* has to dial
  * ("unix:///run/...", "tcp://127.0.0.1:8081"), empty where the daemon speaks for itself
@@ -139,9 +142,13 @@ struct wire_welcome {
   uint32_t identity_wait_ms; /* how long the first managed call may wait for an identity */
   uint32_t guard;            /* WIRE_GUARD_*: io_uring */
   uint32_t endpoint_len;     /* of endpoint */
-  char endpoint[1024];       /* NUL-terminated */
+  uint32_t flags;            /* WIRE_WELCOME_* */
+  uint32_t pad;
+  char endpoint[1024]; /* NUL-terminated */
   char text[WIRE_TEXT_MAX];
 };
+
+#define WIRE_WELCOME_ALL_USERS 1u /* this daemon is the machine's: there is no other one to go to */
 
 struct wire_identity {
   struct wire_hdr hdr;
