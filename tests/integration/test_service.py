@@ -165,15 +165,19 @@ def test_the_agent_restarts_and_every_user_is_attested_anew(t):
 
 
 def test_the_unit_in_the_examples_starts_it(t):
-    """With the paths of this build in place of the installed ones."""
+    """With the paths of this build in place of the installed ones, and no more privileges than it leaves."""
     two_users(t)
     port = t.port()
     config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
     with open(os.path.join(ROOT, "examples", "systemd", "svidwrap.service")) as f:
-        command = re.search("^ExecStart=(.*)$", f.read(), re.M).group(1)
+        unit = f.read()
+    command = re.search("^ExecStart=(.*)$", unit, re.M).group(1)
     argv = command.replace("/usr/local/bin/svidwrap", SVIDWRAP).replace("/etc/svidwrap/svidwrap.yaml", config).split()
-    proc = t.spawn(argv, name="service")
+    kept = re.search("^CapabilityBoundingSet=(.*)$", unit, re.M).group(1).lower().replace("cap_", "+").split()
+    proc = t.spawn(["/usr/bin/setpriv", "--bounding-set=" + ",".join(["-all", *kept]), "--no-new-privs", *argv], name="service")
     answers(t, proc)
     echo_server(t, config, port, user=NOBODY)
     exchange(t, config, port)
     only_this_daemon(t, proc)
+    with open(f"/proc/{proc.pid}/status") as f:
+        assert int(re.search(r"CapBnd:\s*(\w+)", f.read()).group(1), 16).bit_count() == len(kept)
