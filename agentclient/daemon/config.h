@@ -97,9 +97,4 @@ int config_match(const struct config *c, enum rules_kind kind, const struct sock
 /* The same, with the names by which the program found the address (NULL: none). */
 int config_match_host(const struct config *c, enum rules_kind kind, const struct sockaddr *sa, socklen_t len,
                       const struct rules_hosts *hosts, struct rules_entry *out);
-/* Does the entry make a connection ours to decide about? `off` does, too, where the rule is prepared for more. */
-static inline bool config_manages(const struct rules_entry *e) {
-  return e->mode != RULES_OFF || (e->flags & RULES_STAGED);
-}
-
 #endif

@@ -20,6 +20,7 @@
 #define POLL_MS     1
 #define POLL_MAX_MS 1000
 #define RING_MS     64
+#define DRAIN_MS    5000 /* a client's decision for TLS, its connect() and its first byte are not further apart */
 
 /* The session with an identity that the listener's rule can use: the oldest, so that who registered it speaks
  * while it can. */
@@ -46,12 +47,18 @@ static struct session *hopeful(struct listener *l) {
   return NULL;
 }
 
-static uint32_t first_rule(struct listener *l) {
-  struct attach *a;
-  TAILQ_FOREACH(a, &l->attached, of_listener)
-  if (a->session && a->rule != ATTACH_NO_RULE)
-    return a->rule;
-  return ATTACH_NO_RULE;
+/* Whose rule decides about plaintext: the strictest of all who speak for the listener, as it is in force now. */
+static struct attach *strictest(struct listener *l, const struct policy_rule **rule) {
+  struct attach *a, *found = NULL;
+  TAILQ_FOREACH(a, &l->attached, of_listener) {
+    const struct policy_rule *r =
+        a->session && a->rule != ATTACH_NO_RULE ? policy_rule_at(a->session->config->policy, a->rule) : NULL;
+    if (r && (!found || r->mode > (*rule)->mode)) {
+      found = a;
+      *rule = r;
+    }
+  }
+  return found;
 }
 
 static bool lost_rule(const struct listener *l) {
@@ -77,35 +84,62 @@ static void remember(struct listener *l, struct session *s) {
   l->speaker = session_ref(s);
 }
 
+/* Clients decide by rules of their own: who dialed before it heard that TLS is off here has a ClientHello on its way.
+ * For a while they are met, or the way back would cost them their connections. */
+static bool draining(struct listener *l, enum rules_mode mode) {
+  int64_t now = clock_ms();
+  if (mode == RULES_OFF && l->mode != RULES_OFF)
+    l->drain_ms = now + DRAIN_MS;
+  l->mode = mode;
+  return mode == RULES_OFF && now < l->drain_ms;
+}
+
 static enum serve_ready listener_credentials(void *arg, struct serve_credentials *out) {
   struct listener *l = arg;
   const struct identity_svid *svid = NULL;
+  const struct policy_rule *rule = NULL;
+  struct attach *decides = strictest(l, &rule);
+  out->rule = ATTACH_NO_RULE;
+  if (!decides && lost_rule(l)) {
+    snprintf(out->reason, sizeof out->reason, "no rule of the new policy covers this listener");
+    return SERVE_REFUSE;
+  }
+  if (!decides)
+    return SERVE_WAIT; /* between two images, or held by processes that have yet to say who they are */
+  out->policy = decides->session->config->policy;
+  out->rule = decides->rule;
+  if (!report_admits(decides->session->config, out->reason, sizeof out->reason))
+    return SERVE_REFUSE;
+  out->mode = rule->mode;
+  out->detect_ms = rule->detect_timeout_ms;
+  out->draining = draining(l, rule->mode);
   snprintf(out->reason, sizeof out->reason, "no identity");
   struct attach *a = speaker(l, &svid, out->reason, sizeof out->reason);
+  remember(l, a ? a->session : decides->session);
   if (a) {
-    remember(l, a->session);
+    out->policy = a->session->config->policy;
     out->rule = a->rule;
     if (!report_admits(a->session->config, out->reason, sizeof out->reason))
       return SERVE_REFUSE;
     out->identity = source_identity(a->session->source);
     out->svid = svid;
-    out->policy = a->session->config->policy;
     out->timeout_ms = policy_settings(out->policy)->handshake_timeout_ms;
     return SERVE_GO;
   }
-  out->rule = first_rule(l);
-  if (out->rule == ATTACH_NO_RULE && lost_rule(l)) {
-    snprintf(out->reason, sizeof out->reason, "no rule of the new policy covers this listener");
-    return SERVE_REFUSE;
-  }
-  if (out->rule == ATTACH_NO_RULE)
-    return SERVE_WAIT; /* between two images, or held by processes that have yet to say who they are */
   struct session *s = hopeful(l);
   if (s && !l->waited) {
     wait_for_identity(l, s);
     return SERVE_WAIT;
   }
   return SERVE_REFUSE;
+}
+
+static bool listener_plain_at_once(void *arg, const struct serve_conn *c) {
+  struct listener *l = arg;
+  const struct policy_rule *rule = NULL;
+  struct attach *a = strictest(l, &rule);
+  return a && policy_plaintext_from(a->session->config->policy, a->rule, (const struct sockaddr *)&c->remote,
+                                    c->remote_len);
 }
 
 static void listener_late(evutil_socket_t fd, short what, void *arg) {
@@ -126,8 +160,11 @@ static int listener_report(struct listener *l, const struct serve_conn *c) {
                                 .rule = c->rule,
                                 .local = (const struct sockaddr *)&c->local,
                                 .remote = (const struct sockaddr *)&c->remote,
+                                .plaintext = c->plain ? c->result.reason : NULL,
                                 .result = &c->result};
-  if (c->result.outcome == HANDSHAKE_OK)
+  if (c->plain)
+    l->worker->inbound_plain++;
+  else if (c->result.outcome == HANDSHAKE_OK)
     l->worker->inbound_allowed++;
   else
     l->worker->inbound_denied++;
@@ -165,6 +202,15 @@ static bool judge_again(struct listener *l, struct serve_conn *c) {
 
 static void listener_deliver(void *arg, struct serve_conn *c) {
   struct listener *l = arg;
+  if (c->plain) {
+    if (listener_report(l, c) == 0) {
+      standin_offer_plain(l->standin, c);
+      return;
+    }
+    serve_conn_free(c);
+    serve_taken(l->serve);
+    return;
+  }
   if (!judge_again(l, c)) {
     (void)listener_report(l, c);
     serve_conn_free(c);
@@ -197,6 +243,16 @@ static void listener_deliver(void *arg, struct serve_conn *c) {
 static void listener_taken(void *arg) {
   struct listener *l = arg;
   serve_taken(l->serve);
+}
+
+/* Plaintext that waits in a queue of ours must not outlive the rule that let it through. */
+static bool listener_withdrawn(void *arg, struct serve_conn *c) {
+  struct listener *l = arg;
+  const struct policy_rule *rule = NULL;
+  if (strictest(l, &rule) && rule->mode != RULES_ENFORCE)
+    return false;
+  serve_reconsider(l->serve, c);
+  return true;
 }
 
 static void listener_gone(void *arg, bool stolen) {
@@ -284,8 +340,9 @@ static void listener_poll(evutil_socket_t fd, short what, void *arg) {
 }
 
 struct listener *listener_new(struct worker *w, struct session *s, const char *name, int fd, int backlog) {
-  static const struct serve_ops serve_ops = {listener_credentials, listener_deliver, listener_refused};
-  static const struct standin_ops standin_ops = {listener_taken, listener_gone};
+  static const struct serve_ops serve_ops = {listener_credentials, listener_plain_at_once, listener_deliver,
+                                             listener_refused};
+  static const struct standin_ops standin_ops = {listener_taken, listener_gone, listener_withdrawn};
   struct listener *l = calloc(1, sizeof *l);
   if (!l)
     return NULL;

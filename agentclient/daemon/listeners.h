@@ -44,6 +44,8 @@ struct listener {
   int64_t poll_ms;
   struct event late;    /* peers have waited for an identity for long enough */
   bool waiting, waited; /* `late` is armed; `late` has fired and nothing has come since */
+  enum rules_mode mode; /* as it was last asked for; off in the beginning */
+  int64_t drain_ms;     /* until then a listener that was turned off meets clients that speak TLS */
 };
 LIST_HEAD(listener_list, listener);
 

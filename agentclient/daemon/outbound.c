@@ -98,7 +98,7 @@ static void refuse_for_want(struct outbound *o, enum wire_status status, const c
 static uint32_t rule_of(const struct outbound *o, const struct sockaddr *sa, socklen_t len) {
   struct rules_entry e;
   int found = config_match_host(o->session->config, RULES_CONNECT, sa, len, &o->request.hosts, &e);
-  return found == 1 && config_manages(&e) ? e.rule : NO_RULE;
+  return found == 1 && rules_entry_managed(&e) ? e.rule : NO_RULE;
 }
 
 static bool astray(const struct outbound *o) {

@@ -43,7 +43,7 @@ uint32_t registry_rule(const struct session *s, int fd) {
   socklen_t len = sizeof local;
   struct rules_entry e;
   if (getsockname(fd, (struct sockaddr *)&local, &len) != 0 ||
-      config_match(s->config, RULES_LISTEN, (struct sockaddr *)&local, len, &e) != 1 || !config_manages(&e))
+      config_match(s->config, RULES_LISTEN, (struct sockaddr *)&local, len, &e) != 1 || !rules_entry_managed(&e))
     return ATTACH_NO_RULE;
   return e.rule;
 }

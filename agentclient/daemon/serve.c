@@ -5,6 +5,7 @@
  */
 #include "serve.h"
 #include "clock.h"
+#include "detect.h"
 #include "flight.h"
 
 #include <errno.h>
@@ -23,13 +24,17 @@
 #define PAUSE_MS   50
 #define SUSPECT_MS 1000 /* somebody else accepts here and made us wait */
 
+/* A connection on its way: its first bytes are waited for, or an identity (held), or its handshake is under way. */
 struct inbound {
   TAILQ_ENTRY(inbound) link; /* oldest first */
   struct serve *serve;
   struct flight *flight;
+  struct detect *detect;
+  enum detect_verdict verdict; /* DETECT_TLS where nobody had to look */
+  bool held;
   int64_t begun_ms;
   struct serve_conn *conn;
-  bool old;     /* no longer counted as young */
+  bool old;     /* not, or no longer, counted as young */
   bool dropped; /* its identity was withdrawn: it does not succeed any more, even if it has by now */
 };
 
@@ -40,12 +45,13 @@ struct serve {
   void *arg;
   int fd; /* -1: closed */
   unsigned backlog, waiting, young, handshaking;
-  TAILQ_HEAD(inbound_list, inbound) list;
+  TAILQ_HEAD(inbound_list, inbound) list, held;
   struct event readable, timer;
   struct serve_counts counts;
 };
 
 static void serve_pump(struct serve *s);
+static void evict(struct inbound *i);
 
 void serve_conn_free(struct serve_conn *c) {
   if (!c)
@@ -114,22 +120,53 @@ static bool may_accept(struct serve *s) {
   if (s->handshaking < SERVE_STALLED_MAX && room)
     return true;
   struct inbound *oldest = TAILQ_FIRST(&s->list);
-  if (oldest && clock_ms() - oldest->begun_ms >= EVICT_MS) {
-    s->counts.evicted++;
-    flight_cancel(oldest->flight); /* comes back through landed(), which pumps */
-  }
+  if (!oldest || clock_ms() - oldest->begun_ms < EVICT_MS)
+    oldest = TAILQ_FIRST(&s->held);
+  if (oldest && clock_ms() - oldest->begun_ms >= EVICT_MS)
+    evict(oldest);
   set_timer(s, PAUSE_MS);
   return false;
 }
 
+static void refuse(struct serve *s, struct serve_conn *c, enum handshake_outcome outcome, const char *why) {
+  s->counts.refused++;
+  c->result.outcome = outcome;
+  snprintf(c->result.reason, sizeof c->result.reason, "%s", why);
+  s->ops.refused(s->arg, c);
+  serve_conn_free(c);
+}
+
+/* Takes c over; NULL: out of memory, and it has been refused. */
+static struct inbound *inbound_new(struct serve *s, struct serve_conn *c) {
+  struct inbound *i = calloc(1, sizeof *i);
+  if (!i) {
+    refuse(s, c, HANDSHAKE_INTERNAL, "out of memory");
+    return NULL;
+  }
+  i->serve = s;
+  i->begun_ms = clock_ms();
+  i->conn = c;
+  i->old = true;
+  i->verdict = DETECT_TLS;
+  s->refs++;
+  s->handshaking++;
+  s->shared->handshaking++;
+  TAILQ_INSERT_TAIL(&s->list, i, link);
+  return i;
+}
+
+/* The caller keeps the connection, and a reference of its own to the serve. */
 static void inbound_drop(struct inbound *i) {
   struct serve *s = i->serve;
-  TAILQ_REMOVE(&s->list, i, link);
+  TAILQ_REMOVE(i->held ? &s->held : &s->list, i, link);
   s->handshaking--;
   s->shared->handshaking--;
   if (!i->old)
     s->young--;
+  if (i->detect)
+    detect_end(i->detect);
   free(i);
+  s->refs--;
 }
 
 static void landed(void *arg, struct handshake_result *result) {
@@ -141,6 +178,7 @@ static void landed(void *arg, struct handshake_result *result) {
     result->outcome = HANDSHAKE_CANCELLED;
   if (i->dropped && result->outcome == HANDSHAKE_CANCELLED)
     snprintf(result->reason, sizeof result->reason, "the agent took our identity away during the handshake");
+  s->refs++;
   inbound_drop(i);
   c->result = *result;
   if (s->fd < 0) {
@@ -162,23 +200,15 @@ static void landed(void *arg, struct handshake_result *result) {
   serve_unref(s);
 }
 
-static void refuse(struct serve *s, struct serve_conn *c, enum handshake_outcome outcome, const char *why) {
-  s->counts.refused++;
-  c->result.outcome = outcome;
-  snprintf(c->result.reason, sizeof c->result.reason, "%s", why);
-  s->ops.refused(s->arg, c);
-  serve_conn_free(c);
+static void judge_by(struct serve_conn *c, const struct serve_credentials *cred) {
+  policy_unref(c->policy);
+  c->policy = cred->policy ? policy_ref(cred->policy) : NULL;
+  c->rule = cred->rule;
 }
 
-static void begin(struct serve *s, struct serve_conn *c, const struct serve_credentials *cred) {
-  struct inbound *i = calloc(1, sizeof *i);
-  if (!i) {
-    refuse(s, c, HANDSHAKE_INTERNAL, "out of memory");
-    return;
-  }
-  i->serve = s;
-  i->begun_ms = clock_ms();
-  i->conn = c;
+static void shake(struct inbound *i, const struct serve_credentials *cred) {
+  struct serve *s = i->serve;
+  struct serve_conn *c = i->conn;
   struct handshake_request r = {.fd = c->fd,
                                 .role = ARENA_SERVER,
                                 .identity = cred->identity,
@@ -188,15 +218,131 @@ static void begin(struct serve *s, struct serve_conn *c, const struct serve_cred
                                 .timeout_ms = cred->timeout_ms};
   i->flight = flight_begin(s->shared->post, s->shared->pool, &r, landed, i);
   if (!i->flight) {
-    free(i);
+    inbound_drop(i);
     refuse(s, c, HANDSHAKE_INTERNAL, "out of memory");
     return;
   }
-  s->refs++;
-  s->handshaking++;
-  s->shared->handshaking++;
+  i->begun_ms = clock_ms();
+  i->old = false;
   s->young++;
+  TAILQ_REMOVE(i->held ? &s->held : &s->list, i, link);
   TAILQ_INSERT_TAIL(&s->list, i, link);
+  i->held = false;
+}
+
+static void deliver_plain(struct serve *s, struct serve_conn *c, const char *why) {
+  c->plain = true;
+  c->result.outcome = HANDSHAKE_NOT_TLS; /* to whoever should not look at `plain` */
+  snprintf(c->result.reason, sizeof c->result.reason, "%s", why);
+  s->counts.plain++;
+  s->waiting++;
+  s->ops.deliver(s->arg, c);
+}
+
+static const char *plain_reason(enum detect_verdict v) {
+  switch (v) {
+  case DETECT_SILENT:
+    return "the peer said nothing within detect_timeout";
+  case DETECT_ENDED:
+    return "the peer closed its side without a byte";
+  default:
+    return "the peer speaks plaintext";
+  }
+}
+
+/* What there was to know of the peer is known. Ends i, or has its handshake made, or keeps it until there is an
+ * identity. */
+static void decide(struct inbound *i) {
+  struct serve *s = i->serve;
+  struct serve_conn *c = i->conn;
+  struct serve_credentials cred = {.mode = RULES_ENFORCE};
+  enum serve_ready ready = s->ops.credentials(s->arg, &cred);
+  judge_by(c, &cred);
+  if (i->verdict == DETECT_GONE) {
+    inbound_drop(i);
+    refuse(s, c, HANDSHAKE_PEER_CLOSED, "reset by the peer before its first byte");
+  } else if (cred.mode != RULES_ENFORCE && i->verdict != DETECT_TLS) {
+    enum detect_verdict v = i->verdict;
+    inbound_drop(i);
+    deliver_plain(s, c, plain_reason(v));
+  } else if (ready == SERVE_GO) {
+    shake(i, &cred);
+  } else if (ready == SERVE_REFUSE) {
+    inbound_drop(i);
+    refuse(s, c, HANDSHAKE_INTERNAL, cred.reason);
+  } else if (!i->held) {
+    i->held = true;
+    TAILQ_REMOVE(&s->list, i, link);
+    TAILQ_INSERT_TAIL(&s->held, i, link);
+  }
+}
+
+static void looked(void *arg, enum detect_verdict verdict) {
+  struct inbound *i = arg;
+  struct serve *s = i->serve;
+  s->refs++;
+  i->detect = NULL;
+  i->verdict = verdict;
+  decide(i);
+  serve_pump(s);
+  serve_unref(s);
+}
+
+/* Others need its place. Who is in a handshake comes back through landed(), which pumps. */
+static void evict(struct inbound *i) {
+  struct serve *s = i->serve;
+  struct serve_conn *c = i->conn;
+  s->counts.evicted++;
+  if (i->flight) {
+    flight_cancel(i->flight);
+  } else if (i->detect) {
+    i->verdict = detect_end(i->detect);
+    i->detect = NULL;
+    decide(i);
+  } else {
+    inbound_drop(i);
+    refuse(s, c, HANDSHAKE_CANCELLED, "waited for our identity, gave way to others");
+  }
+}
+
+/* Those who wait for an identity, or for somebody to speak for the listener. */
+static void decide_held(struct serve *s) {
+  struct inbound_list now;
+  TAILQ_INIT(&now);
+  TAILQ_CONCAT(&now, &s->held, link);
+  for (struct inbound *i; s->fd >= 0 && (i = TAILQ_FIRST(&now));) {
+    TAILQ_REMOVE(&now, i, link);
+    TAILQ_INSERT_TAIL(&s->held, i, link);
+    decide(i);
+  }
+  TAILQ_CONCAT(&s->held, &now, link);
+}
+
+/* A connection that has just been accepted, by the credentials of that moment. */
+static void admit(struct serve *s, struct serve_conn *c, enum serve_ready ready,
+                  const struct serve_credentials *cred) {
+  bool at_once =
+      cred->mode == RULES_OFF ? !cred->draining : cred->mode == RULES_PERMISSIVE && s->ops.plain_at_once(s->arg, c);
+  if (at_once) {
+    deliver_plain(s, c, cred->mode == RULES_OFF ? "mode: off" : "listed in plaintext_from");
+    return;
+  }
+  if (cred->mode == RULES_ENFORCE && ready == SERVE_REFUSE) {
+    refuse(s, c, HANDSHAKE_INTERNAL, cred->reason);
+    return;
+  }
+  struct inbound *i = inbound_new(s, c);
+  if (!i)
+    return;
+  if (cred->mode == RULES_ENFORCE) {
+    shake(i, cred);
+    return;
+  }
+  i->detect = detect_begin(s->shared->base, c->fd, cred->detect_ms, looked, i);
+  if (!i->detect) {
+    inbound_drop(i);
+    refuse(s, c, HANDSHAKE_INTERNAL, "out of memory");
+  }
 }
 
 /* One connection from the kernel. NULL: none now, or a pause is on. */
@@ -228,13 +374,15 @@ static struct serve_conn *accept_one(struct serve *s) {
 }
 
 static void serve_pump(struct serve *s) {
+  if (s->fd >= 0)
+    decide_held(s);
   for (int n = 0; s->fd >= 0; n++) {
     event_del(&s->readable);
     if (!may_accept(s))
       return;
-    struct serve_credentials cred = {0};
+    struct serve_credentials cred = {.mode = RULES_ENFORCE};
     enum serve_ready ready = s->ops.credentials(s->arg, &cred);
-    if (s->fd < 0 || ready == SERVE_WAIT)
+    if (s->fd < 0 || (ready == SERVE_WAIT && cred.mode == RULES_ENFORCE))
       return;
     if (n == BATCH) {
       event_add(&s->readable, NULL);
@@ -244,13 +392,9 @@ static void serve_pump(struct serve *s) {
     if (!c)
       return;
     s->counts.accepted++;
-    c->rule = cred.rule;
-    c->policy = cred.policy ? policy_ref(cred.policy) : NULL;
+    judge_by(c, &cred);
     bool tight = c->fd >= s->shared->fd_ceiling;
-    if (ready == SERVE_GO)
-      begin(s, c, &cred);
-    else
-      refuse(s, c, HANDSHAKE_INTERNAL, cred.reason);
+    admit(s, c, ready, &cred);
     if (tight) {
       set_timer(s, PAUSE_MS);
       return;
@@ -278,6 +422,7 @@ struct serve *serve_new(struct serve_shared *shared, int fd, int backlog, const 
   s->fd = fd;
   s->backlog = clamp_backlog(backlog);
   TAILQ_INIT(&s->list);
+  TAILQ_INIT(&s->held);
   event_assign(&s->readable, shared->base, fd, EV_READ, serve_event, s);
   evtimer_assign(&s->timer, shared->base, serve_event, s);
   set_timer(s, 0); /* not from here: the caller has not finished setting itself up */
@@ -286,9 +431,34 @@ struct serve *serve_new(struct serve_shared *shared, int fd, int backlog, const 
 
 void serve_drop_handshakes(struct serve *s) {
   struct inbound *i;
-  TAILQ_FOREACH(i, &s->list, link) {
+  TAILQ_FOREACH(i, &s->list, link)
+  if (i->flight) {
     i->dropped = true;
     flight_cancel(i->flight);
+  }
+}
+
+void serve_reconsider(struct serve *s, struct serve_conn *c) {
+  c->plain = false;
+  if (s->waiting)
+    s->waiting--;
+  struct inbound *i = inbound_new(s, c);
+  if (i) {
+    i->verdict = DETECT_OTHER; /* should it turn out to speak TLS after all, the handshake finds out */
+    decide(i);
+  }
+  set_timer(s, 0);
+}
+
+/* Those of whom nobody would bring word: their peers are reset. */
+static void drop_others(struct inbound_list *list) {
+  struct inbound *next;
+  for (struct inbound *i = TAILQ_FIRST(list); i; i = next) {
+    next = TAILQ_NEXT(i, link);
+    if (i->flight)
+      continue;
+    serve_conn_free(i->conn);
+    inbound_drop(i);
   }
 }
 
@@ -298,6 +468,8 @@ void serve_close(struct serve *s) {
   event_del(&s->readable);
   evtimer_del(&s->timer);
   serve_drop_handshakes(s);
+  drop_others(&s->list);
+  drop_others(&s->held);
   close(s->fd);
   s->fd = -1;
   serve_unref(s);

@@ -117,6 +117,13 @@ static void offer_again(struct offer *o, int64_t ms) {
 
 static void offer_send(struct offer *o) {
   struct timeval soon = clock_timeval(FULL_MS);
+  struct standin *s = o->standin;
+  if (o->conn && o->conn->plain && s->ops.withdrawn(s->arg, o->conn)) {
+    o->conn = NULL;
+    s->count--;
+    offer_free(o, false);
+    return;
+  }
   if (message_send(o->fd, &o->message, sizeof o->message, o->conn ? &o->conn->fd : NULL, o->conn ? 1 : 0) == 0) {
     o->sent = true;
     event_add(&o->event, NULL);
@@ -273,25 +280,36 @@ static struct offer *offer_new(struct standin *s, enum wire_handover_kind kind) 
   return o;
 }
 
-void standin_offer(struct standin *s, struct serve_conn *c, struct slots *a, struct slots_ticket t) {
-  struct offer *o = offer_new(s, HANDOVER_CONN);
+/* Takes c over. NULL: out of memory, and the peer has been reset. */
+static struct offer *offer_conn(struct standin *s, enum wire_handover_kind kind, struct serve_conn *c) {
+  struct offer *o = offer_new(s, kind);
   if (!o) {
-    slots_abandon(a, t);
     serve_conn_free(c);
     s->ops.taken(s->arg);
-    return;
+    return NULL;
   }
   o->conn = c;
+  o->message.peer = c->remote;
+  o->message.peer_len = c->remote_len;
+  s->count++;
+  standin_wait(s, 0); /* from the loop: the owner may be in the middle of something */
+  return o;
+}
+
+void standin_offer(struct standin *s, struct serve_conn *c, struct slots *a, struct slots_ticket t) {
+  struct offer *o = offer_conn(s, HANDOVER_CONN, c);
+  if (!o) {
+    slots_abandon(a, t);
+    return;
+  }
   o->slots = slots_ref(a);
   o->ticket = t;
   o->message.slot = t.slot;
   o->message.slot_use = t.use;
   o->message.arena_id = slots_id(a);
-  o->message.peer = c->remote;
-  o->message.peer_len = c->remote_len;
-  s->count++;
-  standin_wait(s, 0); /* from the loop: the owner may be in the middle of something */
 }
+
+void standin_offer_plain(struct standin *s, struct serve_conn *c) { offer_conn(s, HANDOVER_PLAIN, c); }
 
 void standin_ring(struct standin *s, enum wire_handover_kind kind) {
   struct offer *o;

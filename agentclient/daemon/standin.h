@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * standin.h - delivery into a program: one connection to its stand-in listener for every authenticated peer,
- * and the ring.
+ * standin.h - delivery into a program: one connection to its stand-in listener for every peer that is let
+ * through, and the ring.
  *
  * An offer is kept, TCP socket and all, until the program has taken it. What cannot be delivered now (the
  * stand-in's backlog is full, no descriptors, too many in flight, parked by the program) is offered again;
@@ -24,6 +24,8 @@ struct standin_ops {
   /* Nobody listens there (stolen: somebody else's process does): look, and call standin_free() if it is so;
    * else it is tried again later. */
   void (*gone)(void *arg, bool stolen);
+  /* Before a connection in plaintext is sent: true: it may not go any more, and its new owner is who says so. */
+  bool (*withdrawn)(void *arg, struct serve_conn *c);
 };
 
 /* uid: who must be behind the name (root may be, too, if root_may). NULL: out of memory. */
@@ -34,6 +36,9 @@ void standin_free(struct standin *s);
 
 /* Takes c over, and the ticket, whose slot of a (referenced) is READY. */
 void standin_offer(struct standin *s, struct serve_conn *c, struct slots *a, struct slots_ticket t);
+
+/* One in plaintext: takes c over. */
+void standin_offer_plain(struct standin *s, struct serve_conn *c);
 
 /* Wakes the program with a message that carries no socket, unless one of this kind is still unread. */
 void standin_ring(struct standin *s, enum wire_handover_kind kind);

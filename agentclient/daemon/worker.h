@@ -47,6 +47,7 @@ struct worker {
   bool leaving;
   uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
   uint64_t inbound_allowed, inbound_denied, outbound_allowed, outbound_denied;
+  uint64_t inbound_plain, outbound_plain;
 };
 
 /* Serves until told to leave. A sysexits code; 0 also when another daemon serves under that name already. */

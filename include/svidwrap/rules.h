@@ -48,6 +48,11 @@ struct rules_entry {
   uint32_t host;      /* 0: by address alone; else 1 + offset in names */
 };
 
+/* Is there anything to do about an address that this entry covers? */
+static inline int rules_entry_managed(const struct rules_entry *e) {
+  return e->mode != RULES_OFF || (e->flags & RULES_STAGED) != 0;
+}
+
 struct rules_table {
   uint32_t magic;
   _Atomic uint32_t seq;        /* odd while the daemon writes */
