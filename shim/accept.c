@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * accept.c - accept() on a stand-in listener: a unix connection comes in, the authenticated TCP socket
- * that travels over it takes its number.
+ * accept.c - accept() on a stand-in listener: a unix connection comes in, the TCP socket that travels over it (of an
+ * authenticated peer, or in plaintext where the rule's mode lets it through) takes its number.
  *
  * A connection is never lost here: what cannot be taken is parked with the daemon, which offers it again.
  * The message is looked at with MSG_PEEK before the descriptor in it is received.
@@ -85,9 +85,30 @@ static void answer_ring(struct listener *l, uint32_t kind, const struct ucred *f
   }
 }
 
-/* The TCP socket becomes number n: protection first, then the number. 0 or a negative errno. */
-static int install(int n, int tcp, const struct wire_handover *m, int flags) {
-  const struct linger off = {0};
+/* The daemon had it set until now, to reset what is never accepted. Here an accepted socket has what its listener
+ * has, as natively. */
+static void inherit_linger(const struct listener *l, int tcp) {
+  struct linger native = {0};
+  socklen_t len = sizeof native;
+  libc_real()->getsockopt(l->real, SOL_SOCKET, SO_LINGER, &native, &len);
+  libc_real()->setsockopt(tcp, SOL_SOCKET, SO_LINGER, &native, sizeof native);
+}
+
+/* The TCP socket becomes number n: protection first (s; NULL: plaintext), then the number. 0 or a negative errno. */
+static int install(const struct listener *l, int n, int tcp, struct sock *s, int flags) {
+  inherit_linger(l, tcp);
+  if (flags & SOCK_NONBLOCK)
+    libc_real()->fcntl(tcp, F_SETFL, libc_real()->fcntl(tcp, F_GETFL) | O_NONBLOCK);
+  int rc = s ? fdtab_set(n, s) : 0;
+  if (rc == 0 && libc_real()->dup3(tcp, n, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0) < 0) {
+    rc = -errno;
+    if (s)
+      fdtab_close(n);
+  }
+  return rc;
+}
+
+static int install_protected(const struct listener *l, int n, int tcp, const struct wire_handover *m, int flags) {
   struct arena_slot *slot = session_slot(m->arena_id, m->slot);
   if (!slot)
     return -errno;
@@ -95,21 +116,33 @@ static int install(int n, int tcp, const struct wire_handover *m, int flags) {
   if (!s)
     return -ENOMEM;
   int rc = conn_take(&s->conn, slot, m->slot_use);
-  if (rc == 0) {
-    libc_real()->setsockopt(tcp, SOL_SOCKET, SO_LINGER, &off, sizeof off);
-    if (flags & SOCK_NONBLOCK)
-      libc_real()->fcntl(tcp, F_SETFL, libc_real()->fcntl(tcp, F_GETFL) | O_NONBLOCK);
-    rc = fdtab_set(n, s);
-    if (rc == 0 && libc_real()->dup3(tcp, n, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0) < 0) {
-      rc = -errno;
-      fdtab_close(n);
-    }
-  }
+  if (rc == 0)
+    rc = install(l, n, tcp, s, flags);
   sock_put(s);
   return rc;
 }
 
-static enum verdict take_connection(int n, struct wire_handover *m, int flags) {
+/* Do the rules, as they are now, forbid plaintext here? The daemon asks the same before it sends; this is for what
+ * lay in the stand-in's queue while they changed. */
+static bool plain_forbidden(const struct listener *l) {
+  struct sockaddr_storage local;
+  struct rules_entry rule;
+  socklen_t len = sizeof local;
+  return libc_real()->getsockname(l->real, (struct sockaddr *)&local, &len) == 0 &&
+         session_lookup(RULES_LISTEN, (struct sockaddr *)&local, len, &rule) == 1 && rule.mode == RULES_ENFORCE;
+}
+
+/* The daemon, which has its copy, decides again. */
+static enum verdict send_back(int n, struct wire_handover *m) {
+  int tcp = take_message(n, m);
+  if (tcp >= 0)
+    libc_real()->close(tcp);
+  park(n);
+  libc_real()->close(n);
+  return AGAIN;
+}
+
+static enum verdict take_connection(const struct listener *l, int n, struct wire_handover *m, int flags) {
   bool spared = spare_release();
   int tcp = take_message(n, m);
   if (tcp < 0) {
@@ -118,10 +151,10 @@ static enum verdict take_connection(int n, struct wire_handover *m, int flags) {
     spare_open();
     return AGAIN;
   }
-  int rc = install(n, tcp, m, flags);
+  int rc = m->kind == HANDOVER_PLAIN ? install(l, n, tcp, NULL, flags) : install_protected(l, n, tcp, m, flags);
   libc_real()->close(tcp);
   if (rc != 0) {
-    session_complain("an authenticated connection could not be taken over: %s", strerror(-rc));
+    session_complain("a connection could not be taken over: %s", strerror(-rc));
     libc_real()->close(n);
   }
   if (spared || rc != 0)
@@ -139,8 +172,10 @@ static enum verdict examine(struct listener *l, int n, struct wire_handover *m, 
     return AGAIN;
   }
   int there = peek_message(n, m);
-  if (there == 1 && m->kind == HANDOVER_CONN)
-    return take_connection(n, m, flags);
+  if (there == 1 && m->kind == HANDOVER_PLAIN && plain_forbidden(l))
+    return send_back(n, m);
+  if (there == 1 && (m->kind == HANDOVER_CONN || m->kind == HANDOVER_PLAIN))
+    return take_connection(l, n, m, flags);
   if (there == 0)
     park(n);
   if (there == 1) {

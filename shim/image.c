@@ -201,9 +201,15 @@ bool image_actions_leak(const posix_spawn_file_actions_t *actions) {
 
 #define INHERITED_MAX 16
 
+/* Not knowing is no reason to talk in plaintext; a rule that lets plaintext through is. */
+static bool must_be_protected(enum rules_kind kind, const struct sockaddr *sa, socklen_t len) {
+  struct rules_entry rule;
+  int managed = session_match(kind, sa, len, &rule);
+  return managed < 0 || (managed == 1 && rule.mode == RULES_ENFORCE);
+}
+
 static bool is_managed_connection(int fd) {
   struct sockaddr_storage local, remote;
-  struct rules_entry rule;
   socklen_t local_len = sizeof local, remote_len = sizeof remote, len = sizeof(int);
   int type = 0;
   if (libc_real()->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM ||
@@ -211,9 +217,8 @@ static bool is_managed_connection(int fd) {
       (local.ss_family != AF_INET && local.ss_family != AF_INET6) ||
       libc_real()->getpeername(fd, (struct sockaddr *)&remote, &remote_len) != 0)
     return false;
-  /* Not knowing is no reason to talk in plaintext. */
-  return session_match(RULES_LISTEN, (struct sockaddr *)&local, local_len, &rule) != 0 ||
-         session_match(RULES_CONNECT, (struct sockaddr *)&remote, remote_len, &rule) != 0;
+  return must_be_protected(RULES_LISTEN, (struct sockaddr *)&local, local_len) ||
+         must_be_protected(RULES_CONNECT, (struct sockaddr *)&remote, remote_len);
 }
 
 void image_check_inherited(void) {

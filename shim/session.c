@@ -311,9 +311,21 @@ static int match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len,
     errno = EACCES;
     return -1;
   }
-  if (found == 0 || out->mode == RULES_OFF)
+  if (found == 0 || !rules_entry_managed(out))
     return 0;
-  return session_agent_once() == 0 ? 1 : -1;
+  /* A canary may leave this connection in plaintext: who decides that dials the agent. */
+  bool agent = out->mode == RULES_ENFORCE || out->mode == RULES_PERMISSIVE;
+  return !agent || session_agent_once() == 0 ? 1 : -1;
+}
+
+int session_lookup(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {
+  const struct rules_table *rules = session.rules;
+  uint8_t addr[16];
+  uint16_t port;
+  if (rules_address(sa, len, addr, &port) != 0)
+    return 0;
+  int found = rules ? rules_match(rules, kind, addr, port, out) : -1;
+  return found == 1 ? rules_entry_managed(out) : found;
 }
 
 int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {

@@ -16,14 +16,18 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Is this address managed? 1: yes (*out is a copy of the rule's entry, mode RULES_ENFORCE), 0: no,
- * -1 and errno: cannot tell (no daemon, bad configuration): refuse. Says HELLO when needed. */
+/* Is this address managed? 1: yes (*out is a copy of the rule's entry; its mode may be any, off where the rule is
+ * staged), 0: no, -1 and errno: cannot tell (no daemon, bad configuration): refuse. Says HELLO when needed, and dials
+ * the agent where the mode is such that an identity is wanted in any case. */
 int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out);
 
 /* The same for a destination, with the names by which this program found the address: *hosts receives them, for the
  * daemon to judge by. */
 int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
                           struct rules_entry *out);
+
+/* The same by what is known already: no HELLO, no agent, errno as it was. -1: nothing is known. */
+int session_lookup(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out);
 
 /* A fresh SOCK_SEQPACKET connection to the daemon, its SO_PEERCRED checked, hidden number not yet
  * assigned (the caller keeps it short or fdtab_hide()s it), blocking, close-on-exec. Starts the daemon
