@@ -115,15 +115,19 @@ static void offer_again(struct offer *o, int64_t ms) {
   TAILQ_INSERT_TAIL(&s->queue, o, link);
 }
 
+/* In plaintext, and the rules have changed: true, and the offer is no more. */
+static bool offer_withdrawn(struct offer *o) {
+  struct standin *s = o->standin;
+  if (!o->conn || !o->conn->plain || !s->ops.withdrawn(s->arg, o->conn))
+    return false;
+  o->conn = NULL;
+  s->count--;
+  offer_free(o, false);
+  return true;
+}
+
 static void offer_send(struct offer *o) {
   struct timeval soon = clock_timeval(FULL_MS);
-  struct standin *s = o->standin;
-  if (o->conn && o->conn->plain && s->ops.withdrawn(s->arg, o->conn)) {
-    o->conn = NULL;
-    s->count--;
-    offer_free(o, false);
-    return;
-  }
   if (message_send(o->fd, &o->message, sizeof o->message, o->conn ? &o->conn->fd : NULL, o->conn ? 1 : 0) == 0) {
     o->sent = true;
     event_add(&o->event, NULL);
@@ -171,7 +175,7 @@ static void offer_event(evutil_socket_t fd, short what, void *arg) {
   struct standin *s = o->standin;
   if (what & EV_READ)
     offer_answered(o);
-  else
+  else if (!offer_withdrawn(o))
     offer_send(o);
   standin_pump(s);
 }
@@ -208,7 +212,7 @@ static void standin_pump(struct standin *s) {
   struct offer *next;
   for (struct offer *o = TAILQ_FIRST(&s->queue); o; o = next) {
     next = TAILQ_NEXT(o, link);
-    if (o->not_before > now)
+    if (o->not_before > now || offer_withdrawn(o))
       continue;
     int fd = standin_connect(s->name, s->uid, s->root_may);
     if (fd < 0) {

@@ -224,7 +224,8 @@ const struct policy_rule *policy_rule_at(const struct policy *p, uint32_t rule) 
 bool policy_allows(const struct policy *p, uint32_t rule, const struct spiffeid *self, const struct spiffeid *peer,
                    const char **why) {
   bool allowed = false;
-  if (rule >= p->item_count || p->items[rule].rule.mode == RULES_OFF)
+  const struct policy_rule *r = policy_rule_at(p, rule);
+  if (!r || (r->mode == RULES_OFF && !r->staged)) /* staged: for those who began to speak TLS before it was off */
     *why = "no such rule";
   else if (patterns_match(&p->items[rule].deny, self, peer, true))
     *why = "denied by deny";

@@ -109,6 +109,15 @@ uint16_t listen_port, connect_port;
 const char *config_text;
 static char config_room[4096];
 
+void config_rules(const char *yaml) {
+  snprintf(config_room, sizeof config_room,
+           "workload_api: { socket: \"unix:///run/agent.sock\" }\n"
+           "log: { to: %s/log, level: debug }\n"
+           "audit: { to: %s }\n%s",
+           dir, audit_path, yaml);
+  config_text = config_room;
+}
+
 static void *serve(void *arg) {
   int rc = worker_open(&worker, &options, daemon_name);
   /* Only after a restart: the machine may be full of stand-ins that are none of ours. */
@@ -171,16 +180,10 @@ int daemon_setup(void **state) {
   agent_mode = AGENT_SERVES;
   listen_port = 22100;
   connect_port = 22200;
-  snprintf(config_room, sizeof config_room,
-           "workload_api: { socket: \"unix:///run/agent.sock\" }\n"
-           "log: { to: %s/log, level: debug }\n"
-           "audit: { to: %s }\n"
-           "listen:\n"
-           "  - { port: 22100-22199, mode: enforce, allow: [ spiffe://example.org/web ] }\n"
-           "connect:\n"
-           "  - { to: \"127.0.0.1:22200-22299\", mode: enforce, allow: [ spiffe://example.org/web ] }\n",
-           dir, audit_path);
-  config_text = config_room;
+  config_rules("listen:\n"
+               "  - { port: 22100-22199, mode: enforce, allow: [ spiffe://example.org/web ] }\n"
+               "connect:\n"
+               "  - { to: \"127.0.0.1:22200-22299\", mode: enforce, allow: [ spiffe://example.org/web ] }\n");
   setenv("SVIDWRAP_CONFIG", "/nonexistent", 1);
   setenv("SVIDWRAP_INSTANCE", INSTANCE, 1); /* rings nobody else's stand-ins */
   worker_start(NULL);
@@ -195,6 +198,39 @@ int daemon_teardown(void **state) {
   snprintf(path, sizeof path, "%s/log", dir);
   unlink(path);
   return rmdir(dir);
+}
+
+struct change {
+  struct post_item item;
+  const char *rule;
+  enum rules_mode mode;
+  uint32_t percent;
+  pthread_barrier_t done;
+};
+
+static void change_one(struct config *c, const struct change *change) {
+  char why[256];
+  struct policy *p = policy_with_mode(c->policy, change->rule, change->mode, change->percent, why, sizeof why);
+  assert_non_null(p);
+  policy_unref(c->policy);
+  c->policy = p;
+  assert_int_equal(policy_compile(p, NULL, 0, c->rules), 0);
+}
+
+static void change_all(struct post_item *item) {
+  struct change *change = POST_OWNER(item, struct change, item);
+  struct config *c;
+  LIST_FOREACH(c, &worker.configs, link)
+  change_one(c, change);
+  pthread_barrier_wait(&change->done);
+}
+
+void config_mode(const char *rule, enum rules_mode mode, uint32_t percent) {
+  struct change change = {.item = {.fn = change_all}, .rule = rule, .mode = mode, .percent = percent};
+  pthread_barrier_init(&change.done, NULL, 2);
+  post_send(worker.post, &change.item);
+  pthread_barrier_wait(&change.done);
+  pthread_barrier_destroy(&change.done);
 }
 
 int config_fd(void) {

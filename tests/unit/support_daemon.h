@@ -36,6 +36,10 @@ void daemon_restart(void); /* the worker is replaced by a fresh one that knows n
 
 extern const char *config_text; /* what config_fd() holds; reset for every test */
 int config_fd(void);
+/* Other rules ("listen: ..." and "connect: ..."), for programs that say HELLO from now on. */
+void config_rules(const char *yaml);
+/* Every configuration that the worker has: the rule of this name gets another mode, as `svidwrap mode` does it. */
+void config_mode(const char *rule, enum rules_mode mode, uint32_t percent);
 /* Ports of the configuration: peers come in on LISTEN_PORT.., go out to CONNECT_PORT.. */
 extern uint16_t listen_port, connect_port;
 
