@@ -3,6 +3,7 @@
  * support_daemon.c - see support_daemon.h. Loopback only; every wait is bounded.
  */
 #include "support_daemon.h"
+#include "agentclient/daemon/reload.h"
 #include "agentclient/daemon/ring.h"
 #include "agentclient/daemon/worker.h"
 
@@ -211,10 +212,8 @@ struct change {
 static void change_one(struct config *c, const struct change *change) {
   char why[256];
   struct policy *p = policy_with_mode(c->policy, change->rule, change->mode, change->percent, why, sizeof why);
-  assert_non_null(p);
-  policy_unref(c->policy);
-  c->policy = p;
-  assert_int_equal(policy_compile(p, NULL, 0, c->rules), 0);
+  if (!p || config_apply(&worker, c, p, why, sizeof why) != 0)
+    fail_msg("%s", why);
 }
 
 static void change_all(struct post_item *item) {
