@@ -162,12 +162,6 @@ static int listener_report(struct listener *l, const struct serve_conn *c) {
                                 .remote = (const struct sockaddr *)&c->remote,
                                 .plaintext = c->plain ? c->result.reason : NULL,
                                 .result = &c->result};
-  if (c->plain)
-    l->worker->inbound_plain++;
-  else if (c->result.outcome == HANDSHAKE_OK)
-    l->worker->inbound_allowed++;
-  else
-    l->worker->inbound_denied++;
   return report_connection(&r);
 }
 

@@ -76,10 +76,6 @@ static int report(struct outbound *o, const struct handshake_result *result) {
                                 .local = known ? (struct sockaddr *)&local : NULL,
                                 .remote = (const struct sockaddr *)&o->request.dest,
                                 .result = result};
-  if (result->outcome == HANDSHAKE_OK)
-    o->worker->outbound_allowed++;
-  else
-    o->worker->outbound_denied++;
   return report_connection(&r);
 }
 

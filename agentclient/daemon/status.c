@@ -149,6 +149,7 @@ static json_t *listener_json(const struct listener *l) {
   set_number(o, "waiting", n.waiting);
   set_number(o, "accepted", n.accepted);
   set_number(o, "authenticated", n.authenticated);
+  set_number(o, "plaintext", n.plain);
   set_number(o, "refused", n.refused);
   set_number(o, "evicted", n.evicted);
   return o;

@@ -46,8 +46,6 @@ struct worker {
   struct scrape *scrape;   /* the metrics' listener; NULL: none */
   bool leaving;
   uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
-  uint64_t inbound_allowed, inbound_denied, outbound_allowed, outbound_denied;
-  uint64_t inbound_plain, outbound_plain;
 };
 
 /* Serves until told to leave. A sysexits code; 0 also when another daemon serves under that name already. */
