@@ -20,6 +20,7 @@ static const char usage[] = "usage: svidwrap config check [FILE] [--json]\n"
                             "\n"
                             "Reads a configuration and prints its rules as understood, in the order in which they\n"
                             "are tried. FILE: else $SVIDWRAP_CONFIG, else " CONFIG_DEFAULT ".\n"
+                            "Warns of rules that can never match because earlier ones hide them.\n"
                             "Exits 78 and prints FILE:LINE:COLUMN: MESSAGE when it is not valid.\n"
                             "\n"
                             "  --json   as JSON\n";
@@ -73,6 +74,10 @@ size_t config_active_rules(const struct policy *p) {
   return n;
 }
 
+static void warn(void *path, unsigned line, unsigned col, const char *text) {
+  fprintf(stderr, "%s:%u:%u: warning: %s\n", (const char *)path, line, col, text);
+}
+
 static int check(const char *given, bool json) {
   char path[PATH_MAX];
   struct policy *p = config_load(given, path);
@@ -90,6 +95,7 @@ static int check(const char *given, bool json) {
       rc = EX_IOERR;
     }
   }
+  policy_warnings(p, warn, path);
   free(text);
   policy_unref(p);
   return rc;

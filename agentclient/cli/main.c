@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
     {"run", cli_run, "check the configuration and a program, then become that program, wrapped"},
     {"config", cli_config, "check a configuration and print it as understood"},
+    {"explain", cli_explain, "which rule decides about a connection, and why"},
     {"daemon", cli_daemon, "serve wrapped programs: handshakes, identities, policy (started by itself)"},
     {"dev-agent", cli_dev_agent, "a Workload API server for demos and tests; not for production"},
     {"version", cli_version, "print the version"},

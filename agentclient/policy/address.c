@@ -147,16 +147,27 @@ static bool looks_like_host(const char *s) {
   return last[digits] != '\0' && last[digits] != '.';
 }
 
+int address_host_name(const char *text, char lower[256]) {
+  if (!looks_like_host(text))
+    return -1;
+  size_t len = strlen(text);
+  if (text[len - 1] == '.')
+    len--;
+  for (size_t i = 0; i < len; i++)
+    lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+  lower[len] = '\0';
+  return 0;
+}
+
 /* The host of this name, made if it is new. NULL after reader_fail(). */
 static const struct policy_host *host_named(struct reader *r, const struct ynode *n, const char *name) {
   struct policy *p = r->policy;
   char lower[256];
-  size_t len = strlen(name);
-  if (len > 0 && name[len - 1] == '.')
-    len--;
-  for (size_t i = 0; i < len; i++)
-    lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] + ('a' - 'A') : name[i]);
-  lower[len] = '\0';
+  if (address_host_name(name, lower) != 0) {
+    reader_fail(r, n, "'%.100s' is no host name", name);
+    return NULL;
+  }
+  size_t len = strlen(lower);
   for (const struct policy_host *h = p->hosts; h; h = h->next)
     if (strcmp(h->name, lower) == 0)
       return h;
@@ -310,8 +321,24 @@ int reader_networks(struct reader *r, const struct ynode *n, const struct reader
   return 0;
 }
 
+/* "10.0.0.0/8", "10.0.0.1", "[fd00::]/8" and "[fd00::1]", or without the brackets. */
+static void range_text(const uint8_t addr[16], unsigned prefix, bool brackets, char *buf, size_t len) {
+  char host[INET6_ADDRSTRLEN];
+  bool v4 = prefix >= 96 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr);
+  inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? addr + 12 : addr, host, sizeof host);
+  const char *open = brackets && !v4 ? "[" : "", *close = brackets && !v4 ? "]" : "";
+  if (prefix == 128)
+    snprintf(buf, len, "%s%s%s", open, host, close);
+  else
+    snprintf(buf, len, "%s%s%s/%u", open, host, close, v4 ? prefix - 96 : prefix);
+}
+
+void address_network_text(const struct policy_network *n, char *buf, size_t len) {
+  range_text(n->addr, n->prefix, false, buf, len);
+}
+
 void address_text(const struct policy_entry *e, bool listen, char *buf, size_t len) {
-  char ports[16], addr[INET6_ADDRSTRLEN];
+  char ports[16], addr[64];
   if (e->lo == e->hi)
     snprintf(ports, sizeof ports, "%u", e->lo);
   else
@@ -322,17 +349,8 @@ void address_text(const struct policy_entry *e, bool listen, char *buf, size_t l
     snprintf(buf, len, "%s:%s", e->host->name, ports);
   } else if (e->prefix == 0) {
     snprintf(buf, len, "*:%s", ports);
-  } else if (e->prefix >= 96 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)e->addr)) {
-    inet_ntop(AF_INET, e->addr + 12, addr, sizeof addr);
-    if (e->prefix == 128)
-      snprintf(buf, len, "%s:%s", addr, ports);
-    else
-      snprintf(buf, len, "%s/%d:%s", addr, e->prefix - 96, ports);
   } else {
-    inet_ntop(AF_INET6, e->addr, addr, sizeof addr);
-    if (e->prefix == 128)
-      snprintf(buf, len, "[%s]:%s", addr, ports);
-    else
-      snprintf(buf, len, "[%s]/%d:%s", addr, e->prefix, ports);
+    range_text(e->addr, e->prefix, true, addr, sizeof addr);
+    snprintf(buf, len, "%s:%s", addr, ports);
   }
 }

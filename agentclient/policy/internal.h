@@ -152,8 +152,12 @@ int reader_ports(struct reader *r, const struct ynode *value, struct policy_item
 int reader_destinations(struct reader *r, const struct ynode *value, struct policy_item *item);
 int reader_networks(struct reader *, const struct ynode *, const struct reader_key *, void *); /* policy_networks */
 /* "10.0.0.0/8:6379", "[fd00::]/8:80-90", "*:443" of one entry. */
-#define ADDRESS_TEXT 300 /* room for any of them */
+void address_network_text(const struct policy_network *n, char *buf, size_t len); /* "10.0.0.0/8", "fd00::/8" */
+#define ADDRESS_TEXT 300                                                          /* room for any of them */
 void address_text(const struct policy_entry *e, bool listen, char *buf, size_t len);
+
+/* "*" is not one: a name of a host as rules may hold it, into lower case and without a dot at its end. -1: none. */
+int address_host_name(const char *text, char lower[256]);
 
 /* pattern.c. self: our own ID, or NULL where it is not known: {trust_domain} is nobody's then, unless unknown_matches
  * (a deny list, which must not get shorter by what is not known). */

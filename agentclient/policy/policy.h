@@ -135,8 +135,27 @@ struct policy_addresses {
 int policy_compile(const struct policy *p, const struct policy_addresses *found, size_t found_count,
                    struct rules_table *table);
 
+/* What is valid and still hardly meant: rules that can never match, each with the rule that hides it. For `config
+ * check`. 0, or -1 for want of memory. */
+typedef void (*policy_warning)(void *arg, unsigned line, unsigned col, const char *text);
+int policy_warnings(const struct policy *p, policy_warning say, void *arg);
+
 /* The rules as understood, as text or JSON (malloc()ed). */
 char *policy_describe(const struct policy *p, bool json);
+
+/* `svidwrap explain`: which rule decides about a connection, and why. By the configuration alone: nothing is resolved
+ * or asked. */
+struct policy_question {
+  const struct spiffeid *from; /* who connects */
+  const struct spiffeid
+      *self; /* inbound: who we are, for {trust_domain}; NULL: the ID that the configuration names */
+  const struct spiffeid *peer; /* outbound: the ID that the server shows; NULL: not known */
+  const char *to;              /* "6379": into a program of ours; "HOST:6379": out of one */
+};
+/* The answer as text or JSON (malloc()ed); *denied: the connection would be refused. NULL and a reason: to is neither
+ * a port nor HOST:PORT. */
+char *policy_explain(const struct policy *p, const struct policy_question *q, bool json, bool *denied, char *why,
+                     size_t why_len);
 
 /* "500ms", "10s", "5m", "1h" or "0"; what does not fit is UINT32_MAX. 0, or -1 when it is no duration. */
 int policy_duration(const char *text, uint32_t *ms);

@@ -160,6 +160,32 @@ static void every_mode_and_host_names_are_accepted(void **state) {
   assert_int_equal(SVIDWRAP(S("run"), S("-c"), path, in_dir("report")), 0);
 }
 
+static void a_hidden_rule_is_a_warning_and_no_error(void **state) {
+  (void)state;
+  char *path = config(AGENT "listen:\n- {port: 1-9, mode: off}\n- {port: 5, mode: off}\n");
+  assert_int_equal(SVIDWRAP(S("config"), S("check"), path), 0);
+  said(err, "c.yaml:4:3: warning: rule 'listen 5' never matches: rule 'listen 1-9' (line 3) hides all of it");
+  assert_int_equal(SVIDWRAP(S("config"), S("check"), S("--json"), path), 0);
+  said(out, "\"warnings\": [");
+}
+
+static void explain_says_by_its_exit_code_what_it_decided(void **state) {
+  (void)state;
+  char *path = config(RULE);
+  assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--from"), S("spiffe://d/nobody"), S("--to"), S("6379")),
+                   1);
+  said(out, "inbound: denied");
+  assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--from"), S("spiffe://d/a"), S("--to"), S("6379")), 0);
+  said(out, "inbound: allowed");
+  assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--from"), S("spiffe://d/a"), S("--to"), S("x")), 64);
+  said(err, "--to 'x' is neither a port");
+  assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--from"), S("spiffe://d"), S("--to"), S("6379")), 64);
+  said(err, "--from 'spiffe://d' is no workload's SPIFFE ID");
+  assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--to"), S("6379")), 64);
+  path = config("listen: [{port: 1}]\n");
+  assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--from"), S("spiffe://d/a"), S("--to"), S("6379")), 78);
+}
+
 static void the_agent_must_be_named_once_and_well(void **state) {
   (void)state;
   assert_int_equal(SVIDWRAP(S("run"), S("-c"), config(RULE), in_dir("report")), 78);
@@ -317,6 +343,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(usage_errors_exit_64_and_help_exits_0),
       cmocka_unit_test(a_bad_configuration_exits_78_with_its_place),
       cmocka_unit_test(every_mode_and_host_names_are_accepted),
+      cmocka_unit_test(a_hidden_rule_is_a_warning_and_no_error),
+      cmocka_unit_test(explain_says_by_its_exit_code_what_it_decided),
       cmocka_unit_test(the_agent_must_be_named_once_and_well),
       cmocka_unit_test(programs_that_cannot_be_run_exit_as_in_a_shell),
       cmocka_unit_test(a_program_that_the_preload_would_not_reach_exits_65),
