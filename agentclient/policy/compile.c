@@ -37,6 +37,7 @@ static int add_found(struct rules_table *table, const struct rules_entry *named,
                      const struct policy_addresses *found, size_t found_count) {
   struct rules_entry e = *named;
   e.host = 0;
+  e.flags |= RULES_FOUND;
   e.prefix = 128;
   for (size_t i = 0; i < found_count; i++) {
     if (strcmp(found[i].name, name) != 0)

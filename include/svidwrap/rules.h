@@ -31,6 +31,10 @@ enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_E
 #define RULES_SUSPENDED                                                                                              \
   (1u << 18) /* canary, on_failure: suspend: plaintext for now (set and taken back by the daemon) */
 
+#define RULES_FOUND                                                                                                  \
+  (1u << 19) /* an address that the daemon found for a host name. Names share addresses: it gives way to a later     \
+                entry by the name that the program asked for, unless one by address stands between */
+
 /* One port range of one rule. Addresses are IPv6 in network byte order, IPv4 as ::ffff:a.b.c.d
  * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. An entry with a
  * host name covers the addresses that the program resolved that name to; the addresses which the daemon itself
@@ -148,15 +152,18 @@ static inline int rules_match_host(const struct rules_table *t, enum rules_kind 
       sched_yield();
       continue;
     }
-    int found = 0;
+    int found = 0, final = 0;
     uint32_t count = t->count;
     if (t->magic != RULES_MAGIC || count > RULES_MAX)
       return -1;
-    for (uint32_t i = 0; i < count && !found; i++) {
-      if (t->entry[i].kind == (uint8_t)kind && rules_entry_matches(&t->entry[i], t->names, addr, port, hosts)) {
-        *out = t->entry[i];
-        found = 1;
-      }
+    for (uint32_t i = 0; i < count && !final; i++) {
+      const struct rules_entry *e = &t->entry[i];
+      if (e->kind != (uint8_t)kind || !rules_entry_matches(e, t->names, addr, port, hosts))
+        continue;
+      if (!found || e->host)
+        *out = *e;
+      found = 1;
+      final = !(e->flags & RULES_FOUND);
     }
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&t->seq, memory_order_relaxed) == before)

@@ -309,6 +309,29 @@ static void found_addresses_stand_behind_their_name_in_its_rule(void **state) {
   policy_unref(p);
 }
 
+/* Two hosts behind one address: who asked for the second is the second rule's. */
+static void a_found_address_gives_way_to_the_name_that_was_asked_for(void **state) {
+  (void)state;
+  uint8_t shared[1][16];
+  address("192.0.2.1", shared[0]);
+  const struct policy_addresses found[] = {{"a.test", 1, (const uint8_t(*)[16])shared},
+                                           {"b.test", 1, (const uint8_t(*)[16])shared}};
+  struct policy *p = parse("connect:\n"
+                           "  - { to: 'a.test:80', allow: [spiffe://d/a] }\n"
+                           "  - { to: 'b.test:80', allow: [spiffe://d/b] }\n"
+                           "  - { to: '192.0.2.0/24:80', allow: [spiffe://d/c] }\n"
+                           "  - { to: 'c.test:80', allow: [spiffe://d/d] }\n");
+  compile(p, found, 2);
+  assert_int_equal(reached("192.0.2.1", 80, "a.test"), 0);
+  assert_int_equal(reached("192.0.2.1", 80, "b.test"), 1);
+  assert_int_equal(reached("192.0.2.1", 80, "alias.test"), 0);
+  assert_int_equal(reached("192.0.2.1", 80, NULL), 0);
+  assert_int_equal(reached("192.0.2.1", 80, "c.test"), 0); /* an address range stands before it */
+  assert_int_equal(reached("192.0.2.2", 80, "c.test"), 2);
+  assert_int_equal(reached("192.0.3.1", 80, "c.test"), 3);
+  policy_unref(p);
+}
+
 static void host_names_are_told_in_the_order_of_rules(void **state) {
   (void)state;
   struct policy *p = parse("listen: [{port: 1, mode: off}]\n"
@@ -354,6 +377,7 @@ int main(void) {
       cmocka_unit_test(plaintext_from_covers_what_it_names_and_nothing_else),
       cmocka_unit_test(host_names_cover_what_the_program_looked_up),
       cmocka_unit_test(found_addresses_stand_behind_their_name_in_its_rule),
+      cmocka_unit_test(a_found_address_gives_way_to_the_name_that_was_asked_for),
       cmocka_unit_test(host_names_are_told_in_the_order_of_rules),
       cmocka_unit_test(what_does_not_fit_the_table_is_never_left_out),
   };
