@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct resolver_answer;
+
 struct daemon_options {
   const char *config; /* --config: for the daemon's own log settings; NULL: $SVIDWRAP_CONFIG or the default path, if
                          readable */
@@ -17,8 +19,9 @@ struct daemon_options {
   bool all_users; /* --all-users: root's daemon takes every user's programs, also those that could have their own */
   bool container; /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
   int64_t
-      linger_ms;   /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
-  int leash_fd;    /* internal: the socketpair between supervisor and worker; 0: none */
+      linger_ms; /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
+  int leash_fd;  /* internal: the socketpair between supervisor and worker; 0: none */
+  void (*lookup)(const char *name, struct resolver_answer *out); /* tests: in place of the C library's resolver */
   pid_t supervise; /* internal: be the supervisor of this worker, which lost its own; 0: no */
 };
 

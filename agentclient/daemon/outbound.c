@@ -29,6 +29,8 @@ struct outbound {
   struct wire_connect request;
   struct policy *policy; /* that it is judged by (referenced), and its rule */
   uint32_t rule;
+  struct rules_hosts hosts; /* of the names in the request those that are believed */
+  struct hostnames_wait names;
   struct session_wait wait;
   bool waited;
   bool withdrawn;    /* the identity was taken away meanwhile: it does not succeed any more, even if it has by now */
@@ -43,6 +45,7 @@ static void let_go(struct outbound *o) {
 
 static void outbound_free(struct outbound *o) {
   session_wait_end(&o->wait);
+  hostnames_wait_end(&o->names);
   if (!o->session->ended)
     LIST_REMOVE(o, link);
   session_unref(o->session);
@@ -91,10 +94,21 @@ static void refuse_for_want(struct outbound *o, enum wire_status status, const c
 /* The rule comes from the address, and the address from the kernel: what the program said it connects to, and where
  * its socket is connected, must be the same rule's. A socket that is not connected (yet, or any more) is at nobody's.
  */
-static uint32_t rule_of(const struct outbound *o, const struct sockaddr *sa, socklen_t len) {
+static uint32_t rule_by(const struct outbound *o, const struct sockaddr *sa, socklen_t len,
+                        const struct rules_hosts *hosts) {
   struct rules_entry e;
-  int found = config_match_host(o->session->config, RULES_CONNECT, sa, len, &o->request.hosts, &e);
+  int found = config_match_host(o->session->config, RULES_CONNECT, sa, len, hosts, &e);
   return found == 1 && rules_entry_managed(&e) ? e.rule : NO_RULE;
+}
+
+/* The names that it gave are of the address that it named, and of no other. */
+static uint32_t rule_of(const struct outbound *o, const struct sockaddr *sa, socklen_t len) {
+  uint8_t at[16], named[16];
+  uint16_t port;
+  bool same = rules_address(sa, len, at, &port) == 0 &&
+              rules_address((const struct sockaddr *)&o->request.dest, o->request.dest_len, named, &port) == 0 &&
+              memcmp(at, named, sizeof at) == 0;
+  return rule_by(o, sa, len, same ? &o->hosts : NULL);
 }
 
 static bool astray(const struct outbound *o) {
@@ -109,14 +123,22 @@ static bool astray(const struct outbound *o) {
 static void find_rule(struct outbound *o) {
   policy_unref(o->policy);
   o->policy = policy_ref(o->session->config->policy);
+  o->hosts = o->request.hosts;
+  /* A program may say what it likes, and chooses among its own rules by it. Where the rules are not its own we
+   * believe what we found out ourselves. */
+  if (policy_settings(o->policy)->enforce_config)
+    hostnames_believe(o->session->config, (struct sockaddr *)&o->request.dest, o->request.dest_len, &o->hosts);
   o->rule = rule_of(o, (struct sockaddr *)&o->request.dest, o->request.dest_len);
 }
 
-/* The policy changed during the handshake: the peer is judged by the new one. false: refused. */
+/* The policy, or what we know of host names, changed during the handshake: the peer is judged by the new one. false:
+ * refused. */
 static bool judge_again(struct outbound *o, struct handshake_result *result) {
-  if (o->policy == o->session->config->policy)
-    return true;
+  const struct policy *judged_by = o->policy;
+  uint32_t rule = o->rule;
   find_rule(o);
+  if (o->policy == judged_by && o->rule == rule)
+    return true;
   const struct policy_rule *r = policy_rule_at(o->policy, o->rule);
   const char *why = "no rule of the new policy covers this destination";
   bool allowed = r && policy_allows(o->policy, o->rule, &result->self, &result->peer, &why);
@@ -339,6 +361,37 @@ static bool is_tcp(int fd) {
          (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
 
+/* Would it be another rule's if its names were believed? */
+static bool disbelieved(const struct outbound *o) {
+  return o->hosts.count < o->request.hosts.count &&
+         rule_by(o, (const struct sockaddr *)&o->request.dest, o->request.dest_len, &o->request.hosts) != o->rule;
+}
+
+static void admit(struct outbound *o) {
+  /* One whose connect() is under way is looked at again when it is through. */
+  if (is_tcp(o->fd) && o->rule != NO_RULE && !astray(o)) {
+    attempt(o);
+    return;
+  }
+  if (disbelieved(o))
+    log_warning(
+        o->session->config->log,
+        "%s (pid %d): refused: the address that it got for %s is not among those that the daemon finds for it, "
+        "and no rule names the address (enforce_config: names are not believed)",
+        o->session->program, (int)o->session->pid, o->request.hosts.name[0]);
+  let_go(o);
+  answer(o->ctl, WIRE_BAD_REQUEST, EACCES, "not a TCP socket to a destination that a connect rule covers");
+  outbound_free(o);
+}
+
+static void names_looked_up(struct hostnames_wait *wait, bool gone) {
+  struct outbound *o = POST_OWNER(wait, struct outbound, names);
+  if (gone)
+    return; /* the session has ended, too */
+  find_rule(o);
+  admit(o);
+}
+
 void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
   struct wire_connect m;
   memcpy(&m, msg, len < sizeof m ? len : sizeof m);
@@ -360,13 +413,13 @@ void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
   o->request = m;
   LIST_INSERT_HEAD(&s->outbounds, o, link);
   find_rule(o);
-  /* One whose connect() is under way is looked at again when it is through. */
-  if (!is_tcp(o->fd) || o->rule == NO_RULE || astray(o)) {
-    let_go(o);
-    answer(c, WIRE_BAD_REQUEST, EACCES, "not a TCP socket to a destination that a connect rule covers");
-    outbound_free(o);
+  ctl_hold(c, hung_up, o);
+  if (!disbelieved(o)) {
+    admit(o);
     return;
   }
-  ctl_hold(c, hung_up, o);
-  attempt(o);
+  /* A name server that answers everybody something else, perhaps: we ask, too, and then decide. */
+  hostnames_ask(c->worker->hostnames, &m.hosts);
+  if (!hostnames_wait_begin(c->worker->hostnames, s->config, &o->names, names_looked_up))
+    admit(o);
 }

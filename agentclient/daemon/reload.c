@@ -57,6 +57,7 @@ int config_apply(struct worker *w, struct config *c, struct policy *fresh, char 
   w->policy_generation++;
   rematch(w, c);
   policy_unref(old);
+  hostnames_look(w->hostnames);
   return 0;
 }
 

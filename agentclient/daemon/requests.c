@@ -46,6 +46,70 @@ static void welcome(struct ctl *c, struct session *s) {
   ctl_answer(c, &r, sizeof r, fds, 2, true);
 }
 
+/* HELLO, the configuration read. Takes over the caller's reference to it. */
+static void begin(struct ctl *c, struct config *config, const char *program, size_t program_len) {
+  struct worker *w = c->worker;
+  char why[WIRE_TEXT_MAX];
+  struct session *s = session_new(w, c, config, program, program_len);
+  if (s) {
+    welcome(c, s);
+    return;
+  }
+  snprintf(why, sizeof why, "the daemon is out of memory or descriptors (it may open %d, its RLIMIT_NOFILE)",
+           w->fd_limit);
+  log_error(w->log, "%.*s (pid %d): %s", (int)program_len, program, (int)c->cred.pid, why);
+  refuse_hello(c, WIRE_BUSY, ENOBUFS, why);
+}
+
+/* HELLO, waiting for the addresses of its rules' host names. */
+struct greeting {
+  struct hostnames_wait wait;
+  struct ctl *ctl;
+  struct config *config;
+  size_t program_len;
+  char program[256];
+};
+
+static void greeting_over(struct hostnames_wait *wait, bool gone) {
+  struct greeting *g = POST_OWNER(wait, struct greeting, wait);
+  ctl_hold(g->ctl, NULL, NULL);
+  if (gone) {
+    refuse_hello(g->ctl, WIRE_BUSY, ECONNABORTED, "the daemon ends");
+    config_unref(g->config);
+  } else {
+    begin(g->ctl, g->config, g->program, g->program_len);
+  }
+  free(g);
+}
+
+static void greeting_hung_up(struct ctl *c, void *arg) {
+  (void)c;
+  struct greeting *g = arg;
+  hostnames_wait_end(&g->wait);
+  config_unref(g->config);
+  free(g);
+}
+
+static void greet(struct ctl *c, struct config *config, const char *program, size_t program_len) {
+  struct worker *w = c->worker;
+  const char *name;
+  uint32_t rule;
+  bool named = policy_host_at(config->policy, 0, &name, &rule);
+  struct greeting *g = named ? calloc(1, sizeof *g) : NULL;
+  if (named)
+    hostnames_look(w->hostnames);
+  if (g) {
+    *g = (struct greeting){.ctl = c, .config = config, .program_len = program_len};
+    memcpy(g->program, program, program_len);
+    if (hostnames_wait_begin(w->hostnames, config, &g->wait, greeting_over)) {
+      ctl_hold(c, greeting_hung_up, g);
+      return;
+    }
+    free(g);
+  }
+  begin(c, config, program, program_len);
+}
+
 static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
   (void)len;
   struct worker *w = c->worker;
@@ -80,15 +144,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   watch_config(w->watch, config);
   if (w->options->linger_ms < 0 && !w->options->foreground)
     w->linger_ms = policy_settings(config->policy)->daemon_linger_ms;
-  struct session *s = session_new(w, c, config, p.program, p.program_len);
-  if (s) {
-    welcome(c, s);
-    return;
-  }
-  snprintf(why, sizeof why, "the daemon is out of memory or descriptors (it may open %d, its RLIMIT_NOFILE)",
-           w->fd_limit);
-  log_error(w->log, "%.*s (pid %d): %s", (int)p.program_len, p.program, (int)c->cred.pid, why);
-  refuse_hello(c, WIRE_BUSY, ENOBUFS, why);
+  greet(c, config, p.program, p.program_len);
 }
 
 /* IDENTITY, waiting for its answer. */

@@ -230,9 +230,10 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->parting = parting_new(w->base);
   w->pool = handshake_pool_new(threads);
   w->unblock = unblock_new();
+  w->hostnames = w->post ? hostnames_new(w, w->options->lookup ? w->options->lookup : resolver_getaddrinfo) : NULL;
   w->watch = watch_new(w);
   w->ledger = ledger_new(time(NULL));
-  if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || workload_start() != 0)
+  if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || !w->hostnames || workload_start() != 0)
     return EX_OSERR;
   w->fd_limit = fd_limit();
   if (w->fd_limit < FD_FEW)
@@ -288,6 +289,7 @@ void worker_close(struct worker *w) {
     while (!LIST_EMPTY(&w->listeners))
       listener_close(LIST_FIRST(&w->listeners));
   }
+  hostnames_free(w->hostnames);
   control_close(w);
   watch_free(w->watch);
   if (w->pool)

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "control.h"
 #include "daemon.h"
+#include "hostnames.h"
 #include "listeners.h"
 #include "parting.h"
 #include "post.h"
@@ -24,6 +25,7 @@ struct worker {
   struct handshake_pool *pool;
   struct parting *parting;
   struct unblock *unblock;
+  struct hostnames *hostnames;
   struct serve_shared shared;
   uid_t uid; /* our effective uid; 0 serves all */
   int fd_limit;

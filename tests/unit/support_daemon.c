@@ -107,6 +107,7 @@ static pthread_barrier_t ready;
 static struct worker worker;
 static struct daemon_options options = {.linger_ms = 3600000};
 uint16_t listen_port, connect_port;
+void (*daemon_lookup)(const char *name, struct resolver_answer *out);
 const char *config_text;
 static char config_room[4096];
 
@@ -120,6 +121,7 @@ void config_rules(const char *yaml) {
 }
 
 static void *serve(void *arg) {
+  options.lookup = daemon_lookup;
   int rc = worker_open(&worker, &options, daemon_name);
   /* Only after a restart: the machine may be full of stand-ins that are none of ours. */
   struct ring *ring =

@@ -23,6 +23,11 @@ extern enum agent_mode agent_mode;
 /* Says something to every client that is connected. */
 void agent_tells(enum workload_event event);
 
+/* What the daemon finds for host names: in place of the C library's resolver, when it is set before daemon_setup().
+ */
+struct resolver_answer;
+extern void (*daemon_lookup)(const char *name, struct resolver_answer *out);
+
 /* The cast: "example.org" trusts itself and nobody else. */
 extern struct pki_ca *ca, *other_ca;
 extern struct pki_svid *self, *web, *stranger, *foreigner; /* self: what the agent serves; web is allowed */
