@@ -10,6 +10,9 @@ int cli_run(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_daemon(int argc, char **argv);
+int cli_status(int argc, char **argv);
+int cli_top(int argc, char **argv);
+int cli_whoami(int argc, char **argv);
 int cli_dev_agent(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

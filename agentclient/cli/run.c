@@ -5,6 +5,7 @@
  * It execs, so that pid, signals, exit code and attestation are the program's own. What it finds wrong it
  * says here, before the program starts; it never starts a program that it knows cannot be protected.
  */
+#include "agent.h"
 #include "cli.h"
 #include "config.h"
 #include "program.h"
@@ -57,29 +58,6 @@ static int say(int code, const char *fmt, const char *arg) {
   fprintf(stderr, fmt, arg);
   fputc('\n', stderr);
   return code;
-}
-
-/* A plain path becomes unix:///..., so that $SPIFFE_ENDPOINT_SOCKET holds what the standard wants: what a URI
- * gives a meaning to is escaped. */
-static void path_to_uri(const char *cwd, const char *path, char *uri, size_t size) {
-  const char *parts[] = {cwd, *cwd ? "/" : "", path};
-  size_t at = (size_t)snprintf(uri, size, "unix://");
-  for (size_t i = 0; i < 3; i++)
-    for (const char *s = parts[i]; *s && at + 4 < size; s++)
-      at += (size_t)snprintf(uri + at, size - at, strchr("%?#", *s) ? "%%%02x" : "%c", *s);
-}
-
-static int set_agent(const char *agent) {
-  char cwd[PATH_MAX] = "", text[2 * PATH_MAX];
-  if (strncmp(agent, "unix:", 5) == 0 || strncmp(agent, "tcp:", 4) == 0)
-    snprintf(text, sizeof text, "%s", agent);
-  else if (agent[0] != '/' && !getcwd(cwd, sizeof cwd))
-    return say(EX_OSERR, "the working directory: %s", strerror(errno));
-  else
-    path_to_uri(cwd, agent, text, sizeof text);
-  if (setenv("SPIFFE_ENDPOINT_SOCKET", text, 1) != 0)
-    return say(EX_OSERR, "%s", strerror(errno));
-  return EX_OK;
 }
 
 static int parse(int argc, char **argv, struct run *r) {
@@ -253,7 +231,7 @@ int cli_run(int argc, char **argv) {
   const char *path_env = getenv("PATH");
   int rc = parse(argc, argv, &r);
   if (rc == EX_OK && r.agent)
-    rc = set_agent(r.agent);
+    rc = agent_to_environment(r.agent);
   if (rc == EX_OK)
     rc = check_config(&r, &active, &io_uring_unsafe);
   if (rc != EX_OK)
