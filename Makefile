@@ -31,7 +31,8 @@ SHIM_SRC := $(wildcard shim/*.c shim/record/*.c shim/hooks/*.c)
 SHIM_OBJ := $(SHIM_SRC:%.c=$(BUILD)/pic/%.o)
 
 # ---- the binary -----------------------------------------------------------------------------------
-BIN_SRC := $(wildcard agentclient/*/*.c) shim/record/record.c shim/guard.c
+BIN_SRC := $(wildcard agentclient/*/*.c) shim/record/record.c shim/guard.c shim/lock.c shim/libc.c \
+           $(filter-out shim/conn_memory.c,$(wildcard shim/conn*.c))
 BIN_OBJ := $(BIN_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/workload.pb-c.o
 GRPC_A  := $(addprefix $(ARCHIVES)/,libgrpc.a libgpr.a libaddress_sorting.a libupb.a libcares.a libre2.a libz.a) \
            $(wildcard $(ARCHIVES)/libabsl_*.a)

@@ -134,4 +134,17 @@ struct arena_slot *arenas_slot(uint64_t id, uint32_t slot) {
   return (struct arena_slot *)(void *)(chunk + (size_t)(slot % ARENA_CHUNK_SLOTS) * ARENA_STRIDE);
 }
 
+uint64_t arenas_of(const struct arena_slot *slot) {
+  const uint8_t *p = (const uint8_t *)slot;
+  for (size_t i = 0; i < ARENAS_MAX; i++) {
+    uint64_t id = atomic_load_explicit(&arenas[i].id, memory_order_acquire);
+    for (size_t k = 0; id && k < CHUNKS; k++) {
+      const uint8_t *chunk = atomic_load(&arenas[i].chunk[k]);
+      if (chunk && p >= chunk && p < chunk + CHUNK_BYTES)
+        return id;
+    }
+  }
+  return 0;
+}
+
 void arenas_after_fork(void) { lock_reset(&arenas_lock); }

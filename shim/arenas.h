@@ -11,6 +11,8 @@
 
 /* Takes over fd (hidden). 0 or a negative errno; an arena already known: fd is closed, 0. */
 int arenas_add(uint64_t id, int fd);
+/* The arena that a mapped slot is in; 0: none that is still known. */
+uint64_t arenas_of(const struct arena_slot *slot);
 /* The slot, mapped; NULL with errno ENOENT when the arena is not known, else another errno. */
 struct arena_slot *arenas_slot(uint64_t id, uint32_t slot);
 

@@ -238,6 +238,45 @@ int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   return rc;
 }
 
+int conn_adopt(struct conn *c, struct arena_slot *slot) {
+  memset(c, 0, sizeof *c);
+  if (record_hash_len(slot->cipher) == 0 || slot->role > ARENA_SERVER || slot->r_have > ARENA_RBUF ||
+      slot->r_off > ARENA_RBUF || slot->r_len > ARENA_RBUF - slot->r_off || slot->r_hs_have >= sizeof slot->r_hs ||
+      check_write(slot) || slot->peer_id_len > sizeof slot->peer_id || slot->peer_len > sizeof slot->peer)
+    return -EPROTO;
+  slot->r_busy = slot->w_busy = slot->w_room = 0;
+  int rc = init_lock(&slot->rlock);
+  if (!rc)
+    rc = init_lock(&slot->wlock);
+  if (rc)
+    return -ENOMEM;
+  atomic_store(&slot->holders, 1);
+  atomic_store(&slot->state, ARENA_LIVE);
+  c->rx_epoch = c->tx_epoch = CONN_EPOCH_NONE;
+  c->use = slot->use;
+  c->slot = slot;
+  return 0;
+}
+
+int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg) {
+  struct conn_op op;
+  int keep = errno, rc = conn_begin(&op, c, fd);
+  if (rc == 0) {
+    rc = conn_lock_read(&op);
+    if (rc == 0) {
+      rc = conn_nest_write(&op, false);
+      if (rc == 0) {
+        rc = c->slot->w_error ? -c->slot->w_error : give(arg);
+        conn_unnest_write(&op);
+      }
+      conn_unlock_read(&op);
+    }
+    conn_end(&op);
+  }
+  errno = keep;
+  return rc;
+}
+
 void conn_hold(struct conn *c) {
   if (c->slot && !atomic_load(&c->closed))
     atomic_fetch_add(&c->slot->holders, 1);
@@ -294,6 +333,10 @@ static bool unread(struct conn_op *op) {
 
 static void last_close(struct conn_op *op) {
   struct conn *c = op->c;
+  if (atomic_load(&op->s->state) == ARENA_MOVED) { /* wiped, and nothing of ours to end */
+    atomic_store(&c->releases, 1);
+    return;
+  }
   int r = lock_side(op, &op->s->rlock, &op->s->r_busy, false);
   bool clean = r == 0 && !unread(op); /* before the write lock: it may have to send an alert */
   int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
@@ -321,9 +364,12 @@ void conn_close(struct conn *c, int fd) {
     flush_at_end(c, fd);
   lock_signals_block(&saved);
   if (!atomic_exchange(&c->closed, 1)) {
-    if (atomic_fetch_sub(&c->slot->holders, 1) == 1) {
+    bool moved = atomic_load(&c->slot->state) == ARENA_MOVED;
+    if (atomic_fetch_sub(&c->slot->holders, 1) == 1)
       last_close(&op);
-    } else if (c->counted) {
+    else
+      moved = true;
+    if (moved && c->counted) { /* what is unsent is somebody else's affair */
       c->counted = 0;
       atomic_fetch_sub(&conn_unsent, 1);
     }

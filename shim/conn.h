@@ -69,6 +69,14 @@ void conn_hold(struct conn *c);
 void conn_unhold(struct conn *c);
 void conn_after_fork(struct conn *c);
 
+/* The connection changes hands in mid-stream: give() is called with both sides locked, and hands the slot on (the
+ * daemon then makes it ARENA_MOVED). The one wait that is made under these locks; give() bounds it. 0, or the
+ * negative errno of give() or of a connection that is at its end. */
+int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg);
+/* The other end of that: a copy of the slot, in private memory, that somebody else may have written to. Checks it and
+ * makes it a connection of this process. 0 or -EPROTO, -ENOMEM. */
+int conn_adopt(struct conn *c, struct arena_slot *slot);
+
 /* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
 int conn_fionread(struct conn *c, int fd, int *bytes);
 

@@ -26,6 +26,9 @@ void epollreg_back(struct pending *p, bool keep);
 /* The last number was closed. */
 void epollreg_gone(struct pending *p);
 
+/* What the kernel has for this number in an epoll set, as /proc tells. */
+bool epollreg_registered(int epfd, int fd, uint32_t *events, uint64_t *data);
+
 /* Is it the address of a record? */
 bool epollreg_is_tag(uint64_t data);
 /* Is this what epoll_wait() returned for a reply socket? *fd: the number whose connect() it is about, or -1. */

@@ -43,10 +43,10 @@ struct sock {
 
 /* Per-number flags, beside the table; they cost nothing to keep and are cleared when a number is reused. */
 enum {
-  FDF_TCP = 1,       /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
-  FDF_EPOLL = 2,     /* epoll_create made it */
-  FDF_EPREG = 4,     /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
-  FDF_EXEC = 8,      /* close-on-exec is ours, not the program's: taken back when exec fails */
+  FDF_TCP = 1,   /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
+  FDF_EPOLL = 2, /* epoll_create made it */
+  FDF_EPREG = 4, /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
+  FDF_EXEC = 8,  /* close-on-exec is ours, not the program's: taken back when exec fails */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
 

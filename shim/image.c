@@ -13,6 +13,7 @@
 #include "libc.h"
 #include "listener.h"
 #include "pending.h"
+#include "relay.h"
 #include "session.h"
 #include "spare.h"
 #include "stream.h"
@@ -140,13 +141,12 @@ void image_before_exec(bool replaces, const char *file) {
   int keep = errno;
   if (replaces)
     pending_exec(false);
-  fdtab_each(shut_out, NULL);
-  for (int fd = 0; fd <= 2; fd++) {
-    if (!fdtab_plain(fd) && !fdtab_is_hidden(fd) && (atomic_load(&fdtab_flags[fd]) & FDF_EXEC))
-      session_complain("descriptor %d is a protected connection and is closed in the program that is executed now: "
-                       "passing one on is not supported yet",
-                       fd);
+  for (int fd = 0; fd <= 2; fd++) { /* accept() or connect() put it there: dup2() would have relayed it */
+    int flags = relay_needed(fd) ? libc_real()->fcntl(fd, F_GETFD) : -1;
+    if (flags >= 0 && !(flags & FD_CLOEXEC))
+      relay_convert(fd, "a standard stream of a program that is executed");
   }
+  fdtab_each(shut_out, NULL);
   if (replaces)
     sock_each(give_up, executable(file) ? &keep : NULL);
   errno = keep;
@@ -180,21 +180,18 @@ struct file_action {
 };
 enum { ACTION_DUP2 = 1 };
 
-bool image_actions_leak(const posix_spawn_file_actions_t *actions) {
+bool image_actions_relay(const posix_spawn_file_actions_t *actions) {
   if (!actions || !fdtab_any())
-    return false;
+    return true;
   const struct file_action *list = (const struct file_action *)(const void *)actions->__actions;
   for (int i = 0; list && i < actions->__used; i++) {
     if (list[i].tag != ACTION_DUP2)
       continue;
-    struct sock *s = fdtab_get(list[i].action.dup2.fd);
-    bool leak = s && atomic_load(&s->kind) != SOCK_LISTENER;
-    if (s)
-      sock_put(s);
-    if (leak)
-      return true;
+    int from = list[i].action.dup2.fd;
+    if (relay_needed(from) && relay_convert(from, "a descriptor that posix_spawn() passes on") != 0)
+      return false;
   }
-  return false;
+  return true;
 }
 
 /* -- what a launcher left us (inetd, socket activation with Accept=yes) -- */

@@ -22,13 +22,13 @@ void image_before_fork(void);
 void image_after_fork_parent(void);
 void image_after_fork_child(void);
 
-/* Managed connections do not go into a new image: nobody there would protect them. They are made
- * close-on-exec. replaces: this process itself becomes the new image, and gives up what it holds;
+/* Managed connections do not go into a new image: nobody there would protect them. On descriptors 0 to 2 they are
+ * relayed, the others are made close-on-exec. replaces: this process itself becomes the new image, and gives up what it holds;
  * image_exec_failed() undoes both. (After posix_spawn() nothing is undone: another thread may be spawning.) */
 void image_before_exec(bool replaces, const char *file); /* file: as exec's, NULL: not by name */
 void image_exec_failed(void);
-/* Would these file actions put a managed connection into the new image? */
-bool image_actions_leak(const posix_spawn_file_actions_t *actions);
+/* The connections that these file actions put into the new image are relayed from now on. false: one cannot be. */
+bool image_actions_relay(const posix_spawn_file_actions_t *actions);
 
 /* Last words of this process on all its connections; listeners are closed. */
 void image_exit(void);

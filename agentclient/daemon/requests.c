@@ -7,6 +7,7 @@
 #include "listeners.h"
 #include "message.h"
 #include "outbound.h"
+#include "relaying.h"
 #include "report.h"
 #include "status.h"
 #include "watch.h"
@@ -263,6 +264,7 @@ void requests_dispatch(struct ctl *c, const void *msg, size_t len, int fds[WIRE_
       [WIRE_ARENA] = arena,
       [WIRE_STATUS] = status_request,
       [WIRE_ALERT] = report_alert,
+      [WIRE_RELAY] = relaying_take,
   };
   struct wire_hdr h;
   memcpy(&h, msg, sizeof h);

@@ -224,6 +224,21 @@ void slots_delivered(struct slots *a, struct slots_ticket t) {
   a->info[t.slot].delivered_ms = clock_ms();
 }
 
+struct arena_slot *slots_live(const struct slots *a, struct slots_ticket t) {
+  struct arena_slot *s = slots_valid(a, t) ? slot_at(a, t.slot) : NULL;
+  return s && atomic_load(&s->state) == ARENA_LIVE ? s : NULL;
+}
+
+void slots_moved(struct slots *a, struct slots_ticket t) {
+  struct arena_slot *s = slots_live(a, t);
+  if (!s)
+    return;
+  OPENSSL_cleanse(&s->rx, sizeof s->rx);
+  OPENSSL_cleanse(&s->tx, sizeof s->tx);
+  madvise((uint8_t *)s + ARENA_PAGE, ARENA_STRIDE - ARENA_PAGE, MADV_REMOVE);
+  atomic_store(&s->state, ARENA_MOVED);
+}
+
 void slots_totals(const struct slots *a, struct slots_totals *t) {
   for (uint32_t i = 0; i < a->known; i++) {
     if (!a->info[i].allocated)

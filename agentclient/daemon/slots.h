@@ -45,6 +45,11 @@ void slots_abandon(struct slots *a, struct slots_ticket t);
 /* The ticket was delivered. A slot that stays READY is reclaimed some time after that. */
 void slots_delivered(struct slots *a, struct slots_ticket t);
 
+/* The slot while a program has it (LIVE); NULL otherwise. Shared memory: hostile input. */
+struct arena_slot *slots_live(const struct slots *a, struct slots_ticket t);
+/* The relay has its connection now: wipes it; it is free after the holders' last close. */
+void slots_moved(struct slots *a, struct slots_ticket t);
+
 /* Takes back what was released. Call now and then. */
 void slots_sweep(struct slots *a);
 

@@ -138,6 +138,8 @@ enum wire_status wire_check(const void *msg, size_t len, int nfds) {
     return check_alert(msg, len, nfds);
   case WIRE_ARENA:
     return len == sizeof(struct wire_arena) && nfds == 0 ? WIRE_OK : WIRE_BAD_REQUEST;
+  case WIRE_RELAY:
+    return len == sizeof(struct wire_relay) && nfds == 1 ? WIRE_OK : WIRE_BAD_REQUEST;
   case WIRE_STATUS:
     return len == sizeof h && nfds == 0 ? WIRE_OK : WIRE_BAD_REQUEST;
   default:

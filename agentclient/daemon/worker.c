@@ -10,6 +10,7 @@
 #include "supervisor.h"
 #include "watch.h"
 #include "../observe/ledger.h"
+#include "../relay/relay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,7 +94,10 @@ static int open_log(struct worker *w, unsigned *threads) {
 /* -- when to leave -- */
 
 static bool idle(const struct worker *w) {
-  return w->session_count == 0 && w->control.count == 0 && LIST_EMPTY(&w->listeners);
+  struct relay_totals relayed = {0};
+  if (w->relay)
+    relay_totals(w->relay, &relayed);
+  return w->session_count == 0 && w->control.count == 0 && LIST_EMPTY(&w->listeners) && relayed.live == 0;
 }
 
 static void idle_over(evutil_socket_t fd, short what, void *arg) {
@@ -297,6 +301,7 @@ void worker_close(struct worker *w) {
   post_free(w->post);
   parting_free(w->parting);
   unblock_free(w->unblock);
+  relay_free(w->relay);
   ledger_free(w->ledger);
   if (w->base) {
     workload_stop();

@@ -41,6 +41,7 @@ struct worker {
   struct listener_list listeners;
   struct tally tally;
   struct ledger *ledger; /* what was decided, counted */
+  struct relay *relay;   /* made with the first connection that needs it */
   struct event idle, sweep, sigterm, sigint, sighup, leash;
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;

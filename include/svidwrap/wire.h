@@ -73,6 +73,9 @@ enum wire_type {
                       canary). Nobody waits for the answer (wire_reply). */
   WIRE_ADMIN = 12, /* struct wire_hdr and JSON behind it ({"verb": ...}), from the CLI, of the daemon's own uid or
                       root's. Answer: wire_reply, fds: [memfd with the JSON answer] or none. */
+  WIRE_RELAY = 13, /* struct wire_relay; fds: [TCP socket]: the connection goes where hooks cannot follow. The sender
+                      holds both locks of the slot. Answer: wire_reply, fds: [the program's end of a stream pair]; the
+                      slot is then ARENA_MOVED. */
 
   /* daemon -> shim */
   WIRE_WELCOME = 64,   /* struct wire_welcome; fds: [arena memfd, rules memfd] */
@@ -211,6 +214,14 @@ enum wire_plain_why {
   WIRE_PLAIN_OFF = 1,       /* mode off of a staged rule */
   WIRE_PLAIN_PERCENT = 2,   /* canary: not among the percent */
   WIRE_PLAIN_SUSPENDED = 3, /* canary: suspended after failures */
+};
+
+struct wire_relay {
+  struct wire_hdr hdr;
+  struct wire_token token;
+  uint64_t arena_id;
+  uint32_t slot;
+  uint32_t slot_use;
 };
 
 struct wire_arena {

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * aio.c - POSIX asynchronous I/O: glibc's threads read and write sockets inside, past every hook. On a number of ours
- * it is refused; a program that gets an error here uses read() and write().
+ * aio.c - POSIX asynchronous I/O: glibc's threads read and write sockets inside, past every hook. So a protected
+ * connection that it is used on is relayed from then on.
  */
-#include "../fdtab.h"
 #include "../libc.h"
-#include "../session.h"
+#include "../relay.h"
 
 #include <aio.h>
 #include <dlfcn.h>
 #include <errno.h>
 
-static bool ours(int fd) {
-  if (fdtab_plain(fd))
+static bool refused(int fd) {
+  if (!relay_needed(fd) || relay_convert(fd, "a descriptor of asynchronous I/O") == 0)
     return false;
-  session_complain("asynchronous I/O on a protected connection is not supported: refused");
   errno = ENOTSUP;
   return true;
 }
@@ -22,7 +20,7 @@ static bool ours(int fd) {
 #define ONE(name, control)                                                                                           \
   HOOK int name(struct control *cb) {                                                                                \
     typedef int (*fn)(struct control *);                                                                             \
-    return ours(cb->aio_fildes) ? -1 : ((fn)dlsym(RTLD_NEXT, #name))(cb);                                            \
+    return refused(cb->aio_fildes) ? -1 : ((fn)dlsym(RTLD_NEXT, #name))(cb);                                         \
   }
 ONE(aio_read, aiocb)
 ONE(aio_write, aiocb)
@@ -33,7 +31,7 @@ ONE(aio_write64, aiocb64)
   HOOK int name(int mode, struct control *const list[], int n, struct sigevent *sig) {                               \
     typedef int (*fn)(int, struct control *const[], int, struct sigevent *);                                         \
     for (int i = 0; i < n; i++) {                                                                                    \
-      if (list[i] && list[i]->aio_lio_opcode != LIO_NOP && ours(list[i]->aio_fildes))                                \
+      if (list[i] && list[i]->aio_lio_opcode != LIO_NOP && refused(list[i]->aio_fildes))                             \
         return -1;                                                                                                   \
     }                                                                                                                \
     return ((fn)dlsym(RTLD_NEXT, #name))(mode, list, n, sig);                                                        \

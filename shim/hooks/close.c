@@ -10,11 +10,13 @@
 #include "../fdtab.h"
 #include "../libc.h"
 #include "../listener.h"
+#include "../relay.h"
 #include "../session.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* What has to happen once the number is closed: the daemon learns of a listener's end before close()
@@ -76,25 +78,22 @@ HOOK int close_range(unsigned first, unsigned last, int flags) {
 
 HOOK void closefrom(int low) { close_range(low < 0 ? 0 : (unsigned)low, ~0u, 0); }
 
-static bool is_protected(int fd) {
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
-  bool yes = s && atomic_load(&s->kind) != SOCK_LISTENER;
-  if (s)
-    sock_put(s);
-  return yes;
-}
-
-/* May a protected connection have this number? Not where the C library has a stream: printf() writes inside, past
- * every hook. And not where the table ends: nobody would know it there. */
-static bool may_be(int newfd) {
+/* May a protected connection have this number? Where the C library has a stream it reads and writes inside, past
+ * every hook: there the relay takes over first. And not where the table ends: nobody would know it there. 1: yes, as
+ * it is; 0: yes, it is a plain descriptor now; -1 and errno. */
+static int may_be(int oldfd, int newfd) {
+  char what[32];
   if (newfd > STDERR_FILENO && newfd < FDTAB_MAX)
-    return true;
-  if (newfd >= 0 && newfd <= STDERR_FILENO)
-    session_complain("a protected connection as descriptor %d, where stdio would pass svidwrap by, is not supported "
-                     "yet: refused",
-                     newfd);
-  errno = newfd >= FDTAB_MAX ? EMFILE : EPERM;
-  return false;
+    return 1;
+  if (newfd >= FDTAB_MAX) {
+    errno = EMFILE;
+    return -1;
+  }
+  snprintf(what, sizeof what, "descriptor %d", newfd);
+  if (relay_convert(oldfd, what) == 0)
+    return 0;
+  errno = EPERM;
+  return -1;
 }
 
 static int duplicated(int oldfd, int newfd) {
@@ -102,15 +101,22 @@ static int duplicated(int oldfd, int newfd) {
     return newfd;
   if (unknown(oldfd)) {
     fdtab_fresh(newfd);
-  } else if (is_protected(oldfd) && !may_be(newfd)) {
-    int failed = errno;
-    libc_real()->close(newfd);
-    errno = failed;
-    return -1;
-  } else {
-    fdtab_dup(oldfd, newfd);
+    return newfd;
   }
-  return newfd;
+  int may = relay_needed(oldfd) ? may_be(oldfd, newfd) : 1;
+  if (may > 0) {
+    fdtab_dup(oldfd, newfd);
+    return newfd;
+  }
+  /* It is the TCP socket's: never that. */
+  int failed = errno, cloexec = libc_real()->fcntl(newfd, F_GETFD) & FD_CLOEXEC;
+  if (may == 0) {
+    fdtab_fresh(newfd);
+    return libc_real()->dup3(oldfd, newfd, cloexec ? O_CLOEXEC : 0);
+  }
+  libc_real()->close(newfd);
+  errno = failed;
+  return -1;
 }
 
 HOOK int dup(int fd) {
@@ -130,9 +136,13 @@ static int dup_onto(int oldfd, int newfd, int flags, bool two) {
   }
   if (oldfd == newfd || (flags & ~O_CLOEXEC))
     return two ? newfd : libc_real()->dup3(oldfd, newfd, flags);
-  bool protected = is_protected(oldfd);
-  if (protected && newfd >= 0 && !may_be(newfd))
-    return -1;
+  bool protected = relay_needed(oldfd);
+  if (protected && newfd >= 0) {
+    int may = may_be(oldfd, newfd);
+    if (may < 0)
+      return -1;
+    protected = may > 0;
+  }
   int room = fdtab_make_room(newfd);
   if (room < 0) {
     errno = -room;

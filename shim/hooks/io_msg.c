@@ -6,6 +6,7 @@
 #include "io.h"
 
 #include "../pending.h"
+#include "../relay.h"
 #include "../session.h"
 
 #include <limits.h>
@@ -72,30 +73,29 @@ HOOK ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
   return message_in(fd, m, flags);
 }
 
-/* A protected connection must not go to a process that has no keys for it: it would talk plaintext. (A stand-in
- * may: whoever receives it knows it by its name.) */
-static bool passes_protected(const struct msghdr *m) {
+/* A protected connection goes to another process as the relay's: that one has no keys for it. (A stand-in goes as it
+ * is: whoever receives it knows it by its name.) false: it cannot, and must not go in clear. */
+static bool may_pass(const struct msghdr *m) {
   struct msghdr copy = *m;
   if (!m->msg_control || m->msg_controllen < sizeof(struct cmsghdr) || !fdtab_any())
-    return false;
+    return true;
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c && c->cmsg_len >= CMSG_LEN(0); c = CMSG_NXTHDR(&copy, c)) {
     size_t n =
         c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
     for (size_t i = 0; i < n; i++) {
       int passed;
       memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
-      struct sock *s = fdtab_plain(passed) ? NULL : fdtab_get(passed);
-      bool protected = s ? atomic_load(&s->kind) != SOCK_LISTENER : fdtab_is_hidden(passed);
-      if (s)
-        sock_put(s);
-      if (!protected)
-        continue;
-      session_complain("passing protected connection %d to another process is not supported yet: refused", passed);
-      errno = EPERM;
-      return true;
+      if (fdtab_is_hidden(passed)) {
+        errno = EBADF;
+        return false;
+      }
+      if (relay_needed(passed) && relay_convert(passed, "a descriptor that is passed to another process") != 0) {
+        errno = EPERM;
+        return false;
+      }
     }
   }
-  return false;
+  return true;
 }
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
@@ -107,7 +107,7 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
       flags &= ~MSG_FASTOPEN;
   }
   if (fdtab_plain(fd))
-    return m && passes_protected(m) ? -1 : libc_real()->sendmsg(fd, m, flags);
+    return m && !may_pass(m) ? -1 : libc_real()->sendmsg(fd, m, flags);
   return message_out(fd, m, flags);
 }
 
@@ -160,7 +160,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags) {
     return send_each(fd, v, n, flags);
   if (fdtab_plain(fd)) {
     for (unsigned i = 0; i < n && fdtab_any(); i++) {
-      if (passes_protected(&v[i].msg_hdr))
+      if (!may_pass(&v[i].msg_hdr))
         return -1;
     }
     return libc_real()->sendmmsg(fd, v, n, flags);

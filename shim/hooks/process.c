@@ -125,10 +125,8 @@ typedef int (*spawn_fn)(pid_t *, const char *, const posix_spawn_file_actions_t 
 static int spawn(spawn_fn real, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                  const posix_spawnattr_t *attr, char *const argv[], char *const envp[]) {
   char *room[environ_count(envp) + SESSION_ENV_MAX];
-  if (image_actions_leak(actions)) {
-    session_complain("posix_spawn of %s would pass a protected connection on: not supported yet, refused", path);
+  if (!image_actions_relay(actions))
     return EBADF;
-  }
   image_before_exec(false, path);
   return real(pid, path, actions, attr, argv, session_environment(envp, room));
 }

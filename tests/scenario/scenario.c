@@ -36,9 +36,9 @@ static struct trace *trace;
 static __thread struct trace_role *mine;
 static char block[64];
 
-static const struct scenario *const tables[] = {s_basic, s_wait,   s_epoll,  s_connect, s_io,
-                                                s_flags, s_fork,   s_listen, s_signal,  s_options,
-                                                s_exec,  s_bypass, s_stress, s_resolve, s_stdio};
+static const struct scenario *const tables[] = {s_basic,  s_wait,    s_epoll,  s_connect, s_io,   s_flags,
+                                                s_fork,   s_listen,  s_signal, s_options, s_exec, s_bypass,
+                                                s_stress, s_resolve, s_stdio,  s_relay};
 
 /* ---- trace ---- */
 void role(const char *name) {

@@ -41,7 +41,7 @@ struct scenario {
 };
 /* One table a file, ended by a NULL name. */
 extern const struct scenario s_basic[], s_wait[], s_epoll[], s_connect[], s_io[], s_flags[], s_fork[], s_listen[],
-    s_signal[], s_options[], s_exec[], s_bypass[], s_stress[], s_resolve[], s_stdio[];
+    s_signal[], s_options[], s_exec[], s_bypass[], s_stress[], s_resolve[], s_stdio[], s_relay[];
 
 extern uint16_t port;      /* the managed port */
 extern uint16_t dead_port; /* where the harness keeps a connection from being finished */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relaying.c - WIRE_RELAY: copies a slot out of the shared memory, hands it to the relay, and answers with the
+ * program's end of a stream pair. What is copied is hostile input: the relay looks at the copy, never at the slot
+ * again.
+ */
+#include "relaying.h"
+#include "listeners.h"
+#include "message.h"
+#include "worker.h"
+#include "../relay/relay.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool is_connected_tcp(int fd) {
+  int type = 0, protocol = 0;
+  socklen_t len = sizeof type;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+         getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0 && protocol == IPPROTO_TCP;
+}
+
+static struct arena_slot *copy_of(const struct arena_slot *s) {
+  struct arena_slot *copy = relay_slot_new();
+  if (copy) {
+    memcpy(copy, s, ARENA_PAGE);
+    /* Buffers are as sparse as in the arena: only what is said to be in use. */
+    if (copy->r_have || copy->r_len)
+      memcpy(arena_rbuf(copy), (const uint8_t *)s + ARENA_PAGE, ARENA_RBUF);
+    if (copy->w_len)
+      memcpy(arena_wbuf(copy), (const uint8_t *)s + ARENA_PAGE + ARENA_RBUF, ARENA_WBUF);
+    copy->r_dirty = copy->w_dirty = 1;
+    copy->revoked = 0;
+  }
+  return copy;
+}
+
+static int take(struct worker *w, struct slots *slots, struct slots_ticket t, int *tcp, int *theirs) {
+  const struct arena_slot *slot = slots_live(slots, t);
+  int pair[2];
+  if (!slot || !is_connected_tcp(*tcp))
+    return -ENOENT;
+  if (!w->relay && !(w->relay = relay_new()))
+    return -ENOMEM;
+  struct arena_slot *copy = copy_of(slot);
+  if (!copy)
+    return -ENOMEM;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    int err = errno;
+    relay_slot_free(copy);
+    return -err;
+  }
+  if (pair[1] >= w->shared.fd_ceiling) { /* nearly out of descriptors: handshakes need the rest */
+    relay_slot_free(copy);
+    close(pair[0]);
+    close(pair[1]);
+    return -EMFILE;
+  }
+  int rc = relay_take(w->relay, copy, *tcp, pair[0]);
+  *tcp = -1;
+  if (rc != 0) {
+    close(pair[1]);
+    return rc;
+  }
+  slots_moved(slots, t);
+  *theirs = pair[1];
+  return 0;
+}
+
+void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
+  struct wire_relay m;
+  memcpy(&m, msg, len < sizeof m ? len : sizeof m);
+  struct session *s = session_find(c->worker, &m.token, c->cred.uid);
+  if (!s) {
+    ctl_reply(c, WIRE_UNKNOWN_SESSION, EACCES, "no such session");
+    return;
+  }
+  struct slots *slots = listeners_arena(c->worker, m.arena_id, s);
+  int theirs = -1,
+      rc = slots ? take(c->worker, slots, (struct slots_ticket){m.slot, m.slot_use}, &fds[0], &theirs) : -ENOENT;
+  if (rc == -ENOENT) {
+    ctl_reply(c, WIRE_NOT_FOUND, EACCES, "no such connection");
+    return;
+  }
+  if (rc != 0) {
+    ctl_reply(c, WIRE_BUSY, -rc, "the relay has no room: %s", strerror(-rc));
+    return;
+  }
+  struct wire_reply r = {.status = WIRE_OK};
+  message_header(&r.hdr, WIRE_REPLY, sizeof r);
+  ctl_answer(c, &r, sizeof r, &theirs, 1, false);
+  close(theirs);
+}

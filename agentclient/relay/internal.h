@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal.h - one relayed connection, as the relay's thread sees it. For the files of this directory.
+ */
+#ifndef RELAY_INTERNAL_H
+#define RELAY_INTERNAL_H
+
+#include "relay.h"
+#include "shim/conn.h"
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#define PIPE_BYTES 65536u
+
+/* What one side gave and the other could not take yet. */
+struct pipe_rest {
+  uint8_t *data; /* PIPE_BYTES, or NULL while there is none */
+  size_t at, len;
+};
+
+/* One of the two descriptors in the epoll set. */
+struct leg {
+  struct passage *passage;
+  int fd;
+  uint32_t watched; /* what the epoll set has; 0: nothing but errors and hangups */
+  bool out;         /* it hung up, which would be told again and again: not in the set any more */
+};
+
+struct passage {
+  TAILQ_ENTRY(passage) link;
+  struct conn conn;
+  struct arena_slot *slot;
+  struct leg tcp, pair;
+  struct pipe_rest inward, outward; /* to the program; to the network */
+  bool inward_ended, outward_ended; /* end of the stream from the network; from the program */
+  bool inward_shut, outward_shut;   /* and it was passed on */
+  bool gone;                        /* the program closed its end */
+  bool dead;                        /* nothing more can come of it */
+};
+
+/* Moves what can be moved now; scratch: PIPE_BYTES. Sets p->dead when the connection is over. */
+void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events);
+/* What its two legs wait for now. */
+uint32_t passage_tcp_events(const struct passage *p);
+uint32_t passage_pair_events(const struct passage *p);
+/* Ends it: close_notify where the program ended cleanly; closes, wipes, frees. */
+void passage_free(struct passage *p);
+
+#endif

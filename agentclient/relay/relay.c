@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.c - the relay's thread: one epoll set over all relayed connections. epoll and not libevent, because a hangup
+ * has to be heard of on a descriptor that nothing else is wanted of.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BATCH 32
+
+TAILQ_HEAD(passages, passage);
+
+struct relay {
+  pthread_mutex_t lock; /* over fresh and totals */
+  struct passages fresh;
+  struct relay_totals totals;
+  bool started, leaving;
+  pthread_t thread;
+  int epoll, wake;
+  struct passages all; /* the thread's own */
+};
+
+/* libcrypto keeps to malloc() in this process, and nothing here forks. */
+void conn_memory_after_fork(void);
+void conn_memory_after_fork(void) {}
+
+struct arena_slot *relay_slot_new(void) {
+  void *p = mmap(NULL, ARENA_STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED)
+    return NULL;
+  madvise(p, ARENA_STRIDE, MADV_DONTDUMP);
+  return p;
+}
+
+void relay_slot_free(struct arena_slot *slot) {
+  if (!slot)
+    return;
+  OPENSSL_cleanse(slot, ARENA_PAGE);
+  if (slot->r_dirty || slot->w_dirty)
+    OPENSSL_cleanse(slot, ARENA_STRIDE);
+  munmap(slot, ARENA_STRIDE);
+}
+
+/* A hangup is told again and again: who has hung up leaves the set, and what is still to be done hangs on the other
+ * leg. */
+static void watch(struct relay *r, struct leg *leg, uint32_t events, bool hung_up) {
+  struct epoll_event e = {.events = events, .data.ptr = leg};
+  if (leg->out || (leg->watched == events && !hung_up))
+    return;
+  leg->watched = events;
+  leg->out = hung_up;
+  epoll_ctl(r->epoll, hung_up ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, leg->fd, &e);
+}
+
+static void end(struct relay *r, struct passage *p) {
+  TAILQ_REMOVE(&r->all, p, link);
+  pthread_mutex_lock(&r->lock);
+  r->totals.live--;
+  r->totals.bytes_in += p->slot->bytes_in;
+  r->totals.bytes_out += p->slot->bytes_out;
+  pthread_mutex_unlock(&r->lock);
+  passage_free(p);
+}
+
+static void pump(struct relay *r, struct passage *p, uint8_t *scratch, uint32_t tcp_events, uint32_t pair_events) {
+  passage_pump(p, scratch, pair_events);
+  if (p->dead)
+    return;
+  watch(r, &p->tcp, passage_tcp_events(p), (tcp_events & (EPOLLHUP | EPOLLERR)) != 0);
+  watch(r, &p->pair, passage_pair_events(p), p->gone);
+}
+
+static void begin(struct relay *r, struct passage *p, uint8_t *scratch) {
+  struct epoll_event t = {.data.ptr = &p->tcp}, q = {.data.ptr = &p->pair};
+  TAILQ_INSERT_TAIL(&r->all, p, link);
+  if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, p->tcp.fd, &t) != 0 ||
+      epoll_ctl(r->epoll, EPOLL_CTL_ADD, p->pair.fd, &q) != 0)
+    p->dead = true;
+  else
+    pump(r, p, scratch, 0, 0);
+}
+
+static void take_fresh(struct relay *r, uint8_t *scratch) {
+  struct passages fresh = TAILQ_HEAD_INITIALIZER(fresh);
+  struct passage *p;
+  uint64_t count;
+  if (read(r->wake, &count, sizeof count) != (ssize_t)sizeof count)
+    return;
+  pthread_mutex_lock(&r->lock);
+  TAILQ_CONCAT(&fresh, &r->fresh, link);
+  pthread_mutex_unlock(&r->lock);
+  while ((p = TAILQ_FIRST(&fresh))) {
+    TAILQ_REMOVE(&fresh, p, link);
+    begin(r, p, scratch);
+    if (p->dead)
+      end(r, p);
+  }
+}
+
+static bool leaving(struct relay *r) {
+  pthread_mutex_lock(&r->lock);
+  bool yes = r->leaving;
+  pthread_mutex_unlock(&r->lock);
+  return yes;
+}
+
+static void *relay_thread(void *arg) {
+  struct relay *r = arg;
+  struct epoll_event event[BATCH];
+  uint8_t *scratch = malloc(PIPE_BYTES);
+  while (scratch && !leaving(r)) {
+    int n = epoll_wait(r->epoll, event, BATCH, -1);
+    struct passage *over[BATCH];
+    int overs = 0;
+    for (int i = 0; i < n; i++) {
+      struct leg *leg = event[i].data.ptr;
+      if (!leg) {
+        take_fresh(r, scratch);
+        continue;
+      }
+      struct passage *p = leg->passage;
+      if (p->dead) /* its other leg, in the same batch */
+        continue;
+      bool tcp = leg == &p->tcp;
+      pump(r, p, scratch, tcp ? event[i].events : 0, tcp ? 0 : event[i].events);
+      if (p->dead)
+        over[overs++] = p;
+    }
+    while (overs > 0) /* after the batch: its events point into them */
+      end(r, over[--overs]);
+  }
+  if (scratch)
+    OPENSSL_cleanse(scratch, PIPE_BYTES);
+  free(scratch);
+  while (!TAILQ_EMPTY(&r->all))
+    end(r, TAILQ_FIRST(&r->all));
+  return NULL;
+}
+
+struct relay *relay_new(void) {
+  struct relay *r = calloc(1, sizeof *r);
+  if (!r)
+    return NULL;
+  pthread_mutex_init(&r->lock, NULL);
+  TAILQ_INIT(&r->fresh);
+  TAILQ_INIT(&r->all);
+  r->epoll = r->wake = -1;
+  return r;
+}
+
+static void ring(struct relay *r) {
+  const uint64_t one = 1;
+  (void)!write(r->wake, &one, sizeof one);
+}
+
+/* With every signal blocked: they are the control thread's. */
+static int start(struct relay *r) {
+  struct epoll_event e = {.events = EPOLLIN};
+  sigset_t all, before;
+  r->epoll = epoll_create1(EPOLL_CLOEXEC);
+  r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (r->epoll < 0 || r->wake < 0 || epoll_ctl(r->epoll, EPOLL_CTL_ADD, r->wake, &e) != 0)
+    return -errno;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  int rc = pthread_create(&r->thread, NULL, relay_thread, r);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  r->started = rc == 0;
+  return -rc;
+}
+
+int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair) {
+  struct passage *p = calloc(1, sizeof *p);
+  int rc = p ? conn_adopt(&p->conn, slot) : -ENOMEM;
+  if (rc == 0 && !r->started)
+    rc = start(r);
+  if (rc != 0) {
+    free(p);
+    relay_slot_free(slot);
+    close(tcp);
+    close(pair);
+    return rc;
+  }
+  p->slot = slot;
+  p->tcp = (struct leg){.passage = p, .fd = tcp};
+  p->pair = (struct leg){.passage = p, .fd = pair};
+  pthread_mutex_lock(&r->lock);
+  TAILQ_INSERT_TAIL(&r->fresh, p, link);
+  r->totals.live++;
+  pthread_mutex_unlock(&r->lock);
+  ring(r);
+  return 0;
+}
+
+void relay_totals(struct relay *r, struct relay_totals *t) {
+  pthread_mutex_lock(&r->lock);
+  *t = r->totals;
+  pthread_mutex_unlock(&r->lock);
+}
+
+void relay_free(struct relay *r) {
+  if (!r)
+    return;
+  if (r->started) {
+    pthread_mutex_lock(&r->lock);
+    r->leaving = true;
+    pthread_mutex_unlock(&r->lock);
+    ring(r);
+    pthread_join(r->thread, NULL);
+  }
+  struct passage *p;
+  while ((p = TAILQ_FIRST(&r->fresh))) {
+    TAILQ_REMOVE(&r->fresh, p, link);
+    passage_free(p);
+  }
+  if (r->epoll >= 0)
+    close(r->epoll);
+  if (r->wake >= 0)
+    close(r->wake);
+  pthread_mutex_destroy(&r->lock);
+  free(r);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.h - the relay engine: a protected connection whose program is out of the hooks' reach. The program has one
+ * end of a stream socketpair; here its bytes are sealed and opened, by the same record engine that the shim has.
+ *
+ * One thread of its own, bounded memory (two buffers a connection, and only while the other side cannot take what is
+ * in them), no lock held across a call that blocks. It knows nothing of the shim: a copy of the connection's state
+ * and two descriptors come in.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "svidwrap/arena.h"
+
+#include <stdint.h>
+
+struct relay;
+struct relay *relay_new(void);    /* the thread starts with the first connection; NULL: out of memory */
+void relay_free(struct relay *r); /* ends all connections */
+
+/* Memory for a copy of a slot: ARENA_STRIDE bytes, not dumped. relay_take() or relay_slot_free() ends it. */
+struct arena_slot *relay_slot_new(void);
+void relay_slot_free(struct arena_slot *slot); /* wipes */
+
+/* Takes over the slot, the TCP socket and our end of the pair, whatever it answers. 0 or a negative errno. */
+int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair);
+
+struct relay_totals {
+  uint64_t live, bytes_in, bytes_out;
+};
+void relay_totals(struct relay *r, struct relay_totals *t);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.h - a protected connection leaves for where hooks cannot follow: standard streams, an image that is executed,
+ * a process that gets the descriptor passed. The daemon's relay takes it over in mid-stream; from then on the numbers
+ * are one end of a stream pair, which anybody may read and write.
+ */
+#ifndef SHIM_RELAY_H
+#define SHIM_RELAY_H
+
+#include <stdbool.h>
+
+/* Is this number a connection of ours (connected, or on its way there)? */
+bool relay_needed(int fd);
+/* Every number of this process that stands for fd's connection becomes the pair's end. 0, or a negative errno and a
+ * line for the operator: the connection is what it was, or broken, and never in clear. what: "descriptor 1", for the
+ * line. */
+int relay_convert(int fd, const char *what);
+
+#endif
