@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Host names in connect rules: covered by the name that a program asks its resolver for, and by the addresses that
+the daemon finds for it. Programs and the daemon live in mount namespaces with an /etc/hosts of the test's own, so
+that each can be told something else."""
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+
+from harness import NATIVE, PYTHON, TD, Skip, entry, until, which
+
+ID = f"{TD}/app"
+HOME = "127.0.0.77"  # where db.test is
+
+SERVER = r"""
+import http.server, sys
+class Echo(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.path[1:].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+class Server(http.server.ThreadingHTTPServer):
+    address_family = __import__("socket").AF_INET
+Server(("0.0.0.0", int(sys.argv[1])), Echo).serve_forever()
+"""
+# Asks at argv[1]:argv[2] for the marker argv[3], in the way of argv[4].
+CLIENT = r"""
+import errno, socket, sys
+host, port, marker, how = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+try:
+    if how == "create_connection":
+        s = socket.create_connection((host, port), timeout=20)
+    else:
+        s = socket.socket()
+        s.settimeout(20)
+        if how == "gethostbyname":
+            host = socket.gethostbyname(host)
+        elif how == "gethostbyname_ex":
+            host = socket.gethostbyname_ex(host)[2][0]
+        s.connect((host, port))
+    s.sendall(f"GET /{marker} HTTP/1.0\r\n\r\n".encode())
+    got = b""
+    while True:
+        piece = s.recv(1000)
+        if not piece:
+            break
+        got += piece
+    print(got.decode().rpartition("\r\n")[2])
+except OSError as e:
+    print(errno.errorcode.get(e.errno, e))
+"""
+NODE = r"""
+const [port, marker, server] = process.argv.slice(1);
+const http = require('http'), dns = require('dns');
+const get = (host) => http.get({host, port, path: '/' + marker}, (r) => r.pipe(process.stdout));
+if (server === undefined)
+  get('db.test');
+else {
+  const r = new dns.Resolver();
+  r.setServers([server]);
+  r.resolve4('db.test', (e, a) => e ? console.log(e.code) : get(a[0]));
+}
+"""
+JAVA = r"""
+import java.io.*;
+import java.net.*;
+public class Ask {
+  public static void main(String[] a) throws Exception {
+    HttpURLConnection c = (HttpURLConnection) new URL("http://db.test:" + a[0] + "/" + a[1]).openConnection();
+    System.out.print(new String(c.getInputStream().readAllBytes()));
+  }
+}
+"""
+
+
+def world(t, argv, **hosts):
+    """argv where /etc/hosts has these names (db -> db.test), and no other name server answers."""
+    n = len(os.listdir(t.dir))
+    files = []
+    for target, text in (("hosts", "127.0.0.1 localhost\n" + "".join(f"{ip} {name}.test\n" for name, ip in hosts.items())),
+                         ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")):
+        files.append(os.path.join(t.dir, f"{target}-{n}"))
+        with open(files[-1], "w") as f:
+            f.write(text)
+    script = ('mount --bind "$1" /etc/hosts && { [ ! -e /etc/resolv.conf ] || mount --bind "$2" /etc/resolv.conf; }'
+              ' && shift 2 && exec "$@"')
+    inside = [which("unshare"), "-m", "--propagation", "private", "sh", "-c", script, "sh", *files]
+    probe = subprocess.run([*inside, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        raise Skip(f"no mount namespace of one's own: {probe.stderr.strip()}")
+    return [*inside, *argv]
+
+
+def serve(t, port, **hosts):
+    """The server, and with it the daemon, which knows these names."""
+    t.agent([entry(ID)])
+    config = t.config(listen=[{"port": port, "allow": [ID]}])
+    proc = t.spawn(world(t, t.wrap(config, [PYTHON, "-c", SERVER, str(port)]), **hosts), name="server")
+    t.listening(port, proc=proc)
+    return proc
+
+
+def rule(port, *more, allow=ID, name="db.test"):
+    return [{"name": "by name", "to": f"{name}:{port}", "allow": [allow]}, *more]
+
+
+def ask(t, config, port, host="db.test", how="create_connection", **hosts):
+    argv = [PYTHON, "-c", CLIENT, host, str(port), t.marker.decode(), how]
+    return t.run(world(t, t.wrap(config, argv), **hosts)).decode().strip()
+
+
+def log(t):
+    try:
+        with open(os.path.join(t.log_dir, "daemon.log"), errors="replace") as f:
+            return f.read()
+    except FileNotFoundError:
+        return ""
+
+
+def everybody(t, port):
+    """Programs that ask for db.test, each by what its language offers."""
+    marker = t.marker.decode()
+    for how in ("create_connection", "gethostbyname", "gethostbyname_ex"):
+        yield how, [PYTHON, "-c", CLIENT, "db.test", str(port), marker, how]
+    yield "curl", [which("curl"), "-sS", "--noproxy", "*", f"http://db.test:{port}/{marker}"]
+    yield "a name in upper case", [which("curl"), "-sS", "--noproxy", "*", f"http://DB.Test:{port}/{marker}"]
+
+
+def asked_by(t, port, argv):
+    config = t.config(connect=rule(port))
+    with t.watch(port):
+        out = t.run(world(t, t.wrap(config, argv), db=HOME), timeout=40)
+    assert out.decode().strip() == t.marker.decode(), (argv, out)
+
+
+def test_programs_that_ask_for_the_name(t):
+    """The daemon does not find the name at all: it goes by what the program resolved."""
+    port = t.port()
+    serve(t, port)
+    for _, argv in everybody(t, port):
+        asked_by(t, port, argv)
+    if not NATIVE:
+        t.audited("the rule by name", direction="outbound", result="allowed", remote=re.compile(HOME), rule="by name")
+        assert "host name db.test of a connect rule" in log(t)
+
+
+def test_node_asks_for_the_name(t):
+    """getaddrinfo() on a thread of libuv's, connect() on the main one."""
+    port = t.port()
+    serve(t, port)
+    asked_by(t, port, [which("node"), "-e", NODE, str(port), t.marker.decode()])
+
+
+def test_java_asks_for_the_name(t):
+    port, path = t.port(), os.path.join(t.dir, "Ask.java")
+    with open(path, "w") as f:
+        f.write(JAVA)
+    serve(t, port)
+    asked_by(t, port, [which("java"), "-XX:TieredStopAtLevel=1", path, str(port), t.marker.decode()])
+
+
+def test_addresses_that_the_daemon_finds(t):
+    """The program uses the address alone, as from a cache: the daemon has found it by the name."""
+    port = t.port()
+    serve(t, port, db=HOME)
+    config = t.config(connect=rule(port))
+    with t.watch(port):
+        assert ask(t, config, port, host=HOME, how="by address") == t.marker.decode()
+    if not NATIVE:
+        t.audited("the rule by name", direction="outbound", result="allowed", rule="by name")
+
+
+def answer_dns(sock):
+    """One A record for whatever is asked."""
+    while True:
+        try:
+            query, peer = sock.recvfrom(512)
+        except OSError:
+            return
+        end = query.index(b"\0", 12) + 5
+        a_record = query[end - 4:end - 2] == b"\0\1"
+        head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, a_record, 0, 0)
+        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(HOME)
+        sock.sendto(head + query[12:end] + (record if a_record else b""), peer)
+
+
+def test_a_resolver_that_is_not_libcs(t):
+    """c-ares asks over UDP, past getaddrinfo(): then by the daemon's addresses."""
+    port = t.port()
+    serve(t, port, db=HOME)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind(("127.0.0.1", 0))
+        threading.Thread(target=answer_dns, args=(dns,), daemon=True).start()
+        asked_by(t, port, [which("node"), "-e", NODE, str(port), t.marker.decode(),
+                           f"127.0.0.1:{dns.getsockname()[1]}"])
+
+
+def test_an_address_that_nobody_found_goes_by_rules_of_addresses(t):
+    """And only by those: where none covers it the connection is none of ours."""
+    port = t.port()
+    serve(t, port)
+    beside = t.config(connect=rule(port, {"name": "rest", "to": f"*:{port}", "allow": [ID]}))
+    with t.watch(port):
+        assert ask(t, beside, port, host=HOME, how="by address", db=HOME) == t.marker.decode()
+    if NATIVE:
+        return
+    t.audited("the rule by address", direction="outbound", result="allowed", rule="rest")
+    alone = t.config(connect=rule(port))
+    assert ask(t, alone, port, host=HOME, how="by address", db=HOME) != t.marker.decode()  # plaintext to TLS
+    assert not [a for a in t.audit() if a.get("rule") == "by name"]
+
+
+def test_a_server_that_the_name_does_not_allow(t):
+    """The rule of the name comes first, whatever the next one would say about the address."""
+    if NATIVE:
+        raise Skip("natively there is no policy")
+    port = t.port()
+    serve(t, port)
+    config = t.config(connect=rule(port, {"name": "rest", "to": f"*:{port}", "allow": [ID]}, allow=f"{TD}/other"))
+    with t.watch(port, expect=False):
+        assert ask(t, config, port, db=HOME) == "EACCES"
+        assert ask(t, config, port, host=HOME, how="by address", db=HOME) == t.marker.decode()
+    t.audited("the refusal", direction="outbound", result="denied", rule="by name")
+
+
+def test_an_alias_is_not_the_name(t):
+    """What counts is what the program asked for; another name of the same host is another name."""
+    port = t.port()
+    serve(t, port)
+    if NATIVE:
+        raise Skip("natively there is no policy")
+    config = t.config(connect=rule(port, {"name": "rest", "to": f"*:{port}", "allow": [ID]}))
+    with t.watch(port):
+        assert ask(t, config, port, host="alias.test", db=HOME, alias=HOME) == t.marker.decode()
+    t.audited("the alias", direction="outbound", result="allowed", rule="rest")
+
+
+def test_ipv6(t):
+    port = t.port()
+    t.agent([entry(ID)])
+    config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port))
+    server = SERVER.replace("AF_INET", "AF_INET6").replace("0.0.0.0", "::")
+    proc = t.spawn(world(t, t.wrap(config, [PYTHON, "-c", server, str(port)])), name="server")
+    t.listening(port, proc=proc)
+    with t.watch(port):
+        assert ask(t, config, port, db="::1") == t.marker.decode()
+
+
+def test_a_name_that_resolves_later(t):
+    """The daemon asks again and again; then the address is covered in programs that run already."""
+    if NATIVE:
+        raise Skip("natively there is no daemon")
+    port = t.port()
+    t.agent([entry(ID)])
+    config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port))
+    argv = world(t, t.wrap(config, [PYTHON, "-c", SERVER, str(port)]))
+    hosts = argv[argv.index("sh", argv.index("-c")) + 1]
+    t.listening(port, proc=t.spawn(argv, name="server"))
+    until("the complaint", lambda: "host name db.test of a connect rule: " in log(t))
+    with open(hosts, "a") as f:  # in place: it is mounted
+        f.write(f"{HOME} db.test\n")
+    until("the answer", lambda: "db.test of a connect rule resolves again" in log(t), timeout=40)
+    with t.watch(port):
+        assert ask(t, config, port, host=HOME, how="by address") == t.marker.decode()
