@@ -193,6 +193,14 @@ static int init_lock(pthread_mutex_t *m) {
   return -rc;
 }
 
+/* The daemon may have sent or read the first records itself. */
+static int side_begin(struct arena_side *side, uint16_t cipher) {
+  uint64_t seq = side->seq;
+  int rc = record_side_init(side, cipher);
+  side->seq = seq;
+  return rc;
+}
+
 static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   if (slot->magic != ARENA_SLOT_MAGIC || slot->use != use || atomic_load(&slot->state) != ARENA_READY)
     return -ESTALE;
@@ -208,7 +216,7 @@ static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
     rc = init_lock(&slot->wlock);
   if (rc)
     return rc;
-  if (record_side_init(&slot->rx, slot->cipher) || record_side_init(&slot->tx, slot->cipher))
+  if (side_begin(&slot->rx, slot->cipher) || side_begin(&slot->tx, slot->cipher))
     return -ENOMEM;
   c->rx = record_ctx_new(&slot->rx, slot->cipher, 0);
   c->tx = record_ctx_new(&slot->tx, slot->cipher, 1);

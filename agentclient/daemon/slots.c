@@ -203,6 +203,8 @@ int slots_fill(struct slots *a, const struct slots_fill *f, const struct handsha
   memcpy(s->local_id, r->self.text, s->local_id_len);
   memcpy(s->rx.secret, r->rx_secret, sizeof s->rx.secret);
   memcpy(s->tx.secret, r->tx_secret, sizeof s->tx.secret);
+  s->rx.seq = r->rx_records;
+  s->tx.seq = r->tx_records;
   atomic_store_explicit(&s->state, ARENA_READY, memory_order_release);
   *out = (struct slots_ticket){.slot = i, .use = a->info[i].use};
   return 0;

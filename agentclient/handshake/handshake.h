@@ -44,6 +44,8 @@ struct handshake_result {
   uint64_t duration_us; /* from the first moment with a connected socket; 0: it never began */
   uint8_t rx_secret[ARENA_SECRET_MAX],
       tx_secret[ARENA_SECRET_MAX]; /* application traffic secrets 0, ours to read / write */
+  uint8_t rx_records, tx_records;  /* records under them that have come and gone already: session tickets */
+  bool resumed;                    /* the peer showed no certificate, but a ticket of a handshake in which it had */
 };
 
 /* On a thread of the pool; must not block. fd is the one given and stays the caller's throughout. */

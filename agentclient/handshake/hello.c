@@ -14,7 +14,8 @@
 
 /* The rule's, else what the program resolved, without the dot that ends a fully qualified name. An address is no
  * server name. */
-static bool server_name(const struct handshake *h, const struct policy_rule *rule, char name[256]) {
+static bool server_name(const struct handshake *h, char name[256]) {
+  const struct policy_rule *rule = policy_rule_at(h->request.policy, h->request.rule);
   const char *said = rule && rule->sni ? rule->sni : h->request.host;
   uint8_t address[16];
   size_t len = said ? strnlen(said, 256) : 0;
@@ -30,10 +31,16 @@ static bool server_name(const struct handshake *h, const struct policy_rule *rul
   return inet_pton(AF_INET, name, address) != 1 && inet_pton(AF_INET6, name, address) != 1;
 }
 
+void handshake_server_name(const struct handshake *h, char name[256]) {
+  if (!server_name(h, name))
+    name[0] = '\0';
+}
+
 bool handshake_hello(struct handshake *h) {
   const struct policy_rule *rule = policy_rule_at(h->request.policy, h->request.rule);
   char name[256];
-  if (server_name(h, rule, name) && SSL_set_tlsext_host_name(h->ssl, name) != 1)
+  handshake_server_name(h, name);
+  if (name[0] && SSL_set_tlsext_host_name(h->ssl, name) != 1)
     return false;
   return !rule || rule->alpn_len == 0 || SSL_set_alpn_protos(h->ssl, rule->alpn, (unsigned)rule->alpn_len) == 0;
 }

@@ -79,17 +79,23 @@ static bool reserve(struct handshake_io *io, size_t more) {
   return true;
 }
 
+int handshake_io_append(struct handshake_io *io, const void *data, size_t len) {
+  if (!reserve(io, len))
+    return -1;
+  memcpy(io->out + io->out_len, data, len);
+  io->out_len += len;
+  return 0;
+}
+
 static int io_write(BIO *bio, const char *buf, int len) {
   struct handshake_io *io = BIO_get_data(bio);
   BIO_clear_retry_flags(bio);
   if (len <= 0 || io->muted)
     return len;
-  if (!reserve(io, (size_t)len)) {
+  if (handshake_io_append(io, buf, (size_t)len) != 0) {
     io->error = ENOMEM;
     return -1;
   }
-  memcpy(io->out + io->out_len, buf, (size_t)len);
-  io->out_len += (size_t)len;
   return len;
 }
 

@@ -21,26 +21,29 @@ static void refuse(struct handshake *h, enum handshake_outcome as, int alert) {
     handshake_io_mute(&h->io);
 }
 
-static void judge_policy(struct handshake *h) {
+enum handshake_verdict handshake_policy(const struct handshake *h, const struct spiffeid *peer, char *reason,
+                                        size_t len) {
   const struct policy_rule *rule = policy_rule_at(h->request.policy, h->request.rule);
   const char *why = "denied";
-  if (policy_allows(h->request.policy, h->request.rule, &h->request.svid->id, &h->peer, &why)) {
-    h->verdict = VERDICT_ALLOWED;
-    return;
-  }
-  snprintf(h->reason, sizeof h->reason, "%s", why);
-  if (rule && rule->audit_only)
-    h->verdict = VERDICT_WOULD_DENY;
-  else
-    refuse(h, HANDSHAKE_DENIED, SSL_AD_ACCESS_DENIED);
+  if (policy_allows(h->request.policy, h->request.rule, &h->request.svid->id, peer, &why))
+    return VERDICT_ALLOWED;
+  snprintf(reason, len, "%s", why);
+  return rule && rule->audit_only ? VERDICT_WOULD_DENY : VERDICT_REFUSED;
 }
 
 int handshake_judge(void *handshake, X509 *leaf, STACK_OF(X509) * chain) {
   struct handshake *h = handshake;
   int alert = SSL_AD_INTERNAL_ERROR;
-  if (identity_verify_peer(h->request.identity, leaf, chain, 0, &h->peer, &alert, h->reason, sizeof h->reason) != 0)
+  h->verdict = VERDICT_REFUSED;
+  if (identity_verify_peer_span(h->request.identity, leaf, chain, 0, &h->peer, &h->span, &alert, h->reason,
+                                sizeof h->reason) != 0) {
     refuse(h, HANDSHAKE_UNVERIFIED, alert);
+    return 1;
+  }
+  enum handshake_verdict verdict = handshake_policy(h, &h->peer, h->reason, sizeof h->reason);
+  if (verdict == VERDICT_REFUSED)
+    refuse(h, HANDSHAKE_DENIED, SSL_AD_ACCESS_DENIED);
   else
-    judge_policy(h);
+    h->verdict = verdict;
   return 1;
 }

@@ -35,6 +35,7 @@ static void finish(struct handshake *h, struct handshake_result *result) {
   }
   SSL_free(h->ssl);
   h->ssl = NULL;
+  handshake_resume_end(h);
   handshake_io_free(&h->io);
   handshake_pool_forget(h);
   result->duration_us = h->begun_us ? now_us() - h->begun_us + 1 : 0;
@@ -66,6 +67,7 @@ static void finish_refused(struct handshake *h) { finish_as(h, h->refusal, h->re
 static void fail(struct handshake *h, int ssl_error) {
   char reason[256];
   enum handshake_outcome outcome = handshake_failure(h, ssl_error, reason, sizeof reason);
+  handshake_resume_failed(h);
   /* "Does not hold the key" is the one finding that a refusal must not hide: the name we refused is not the peer's.
    */
   if (outcome == HANDSHAKE_UNVERIFIED)
@@ -98,8 +100,6 @@ static const char *unsound(const struct handshake *h) {
     return "the peer was not judged";
   if (SSL_version(h->ssl) != TLS1_3_VERSION)
     return "negotiated something else than TLS 1.3";
-  if (SSL_session_reused(h->ssl))
-    return "a session was resumed";
   if (SSL_has_pending(h->ssl))
     return "bytes beyond the handshake were read";
   return NULL;
@@ -112,16 +112,15 @@ static void acknowledge_now(int fd) {
   (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+static uint16_t cipher_of(const struct handshake *h) {
+  const SSL_CIPHER *cipher = SSL_get_current_cipher(h->ssl);
+  return cipher ? SSL_CIPHER_get_protocol_id(cipher) : 0;
+}
+
 static void conclude(struct handshake *h) {
   struct handshake_result result;
-  const SSL_CIPHER *cipher = SSL_get_current_cipher(h->ssl);
   memset(&result, 0, sizeof result);
-  result.cipher = cipher ? SSL_CIPHER_get_protocol_id(cipher) : 0;
-  if (h->verdict == VERDICT_REFUSED) {
-    handshake_alert_send(h, result.cipher);
-    finish_refused(h);
-    return;
-  }
+  result.cipher = cipher_of(h);
   const char *why = unsound(h);
   if (!why)
     why = secrets_out(h, &result);
@@ -133,6 +132,9 @@ static void conclude(struct handshake *h) {
   if (h->request.role == ARENA_SERVER)
     acknowledge_now(h->request.fd);
   result.outcome = HANDSHAKE_OK;
+  result.rx_records = h->rx_records;
+  result.tx_records = h->tx_records;
+  result.resumed = SSL_session_reused(h->ssl);
   result.would_deny = h->verdict == VERDICT_WOULD_DENY;
   if (result.would_deny)
     memcpy(result.reason, h->reason, sizeof result.reason);
@@ -140,6 +142,10 @@ static void conclude(struct handshake *h) {
 }
 
 /* ---- on the way ------------------------------------------------------------------------------------------- */
+
+/* How long a client waits for the tickets that the server said it would send. A server that is busy has not looked at
+ * our Finished either, and would not answer the program sooner. */
+#define TICKET_WAIT_US 250000
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 static void step(struct handshake *h);
@@ -166,6 +172,7 @@ static bool make_ssl(struct handshake *h) {
   if (!bio)
     return false;
   SSL_set_bio(h->ssl, bio, bio);
+  handshake_resume_begin(h);
   if (server)
     SSL_set_accept_state(h->ssl);
   else
@@ -173,11 +180,39 @@ static bool make_ssl(struct handshake *h) {
   return server || handshake_hello(h);
 }
 
+/* Tickets are worth a wait, not an error: whatever goes wrong with them, the handshake is done. */
+static void collect(struct handshake *h) {
+  const struct timeval soon = {.tv_usec = 1000};
+  bool partial;
+  int rc = handshake_resume_collect(h, cipher_of(h), &partial);
+  if (rc == 0 && !partial) {
+    wait_for(h, EV_READ);
+  } else if (rc == 0) { /* the rest is on its way, and the socket stays readable */
+    event_assign(&h->readiness, event_get_base(&h->readiness), -1, 0, on_ready, h);
+    if (event_add(&h->readiness, &soon) != 0)
+      conclude(h);
+  } else {
+    h->rx_records = rc == 1;
+    conclude(h);
+  }
+}
+
+static void sent(struct handshake *h) {
+  const struct timeval patience = {.tv_usec = TICKET_WAIT_US};
+  if (h->request.role != ARENA_CLIENT || SSL_session_reused(h->ssl) || !handshake_resume_expects(h)) {
+    conclude(h);
+    return;
+  }
+  h->resume.collecting = true;
+  evtimer_add(&h->deadline, &patience);
+  collect(h);
+}
+
 /* Finished as far as OpenSSL is concerned; our last flight may still wait for room in the socket. */
-static void drain_then_conclude(struct handshake *h) {
+static void drain(struct handshake *h) {
   switch (handshake_io_flush(&h->io)) {
   case 1:
-    conclude(h);
+    sent(h);
     break;
   case 0:
     wait_for(h, EV_WRITE);
@@ -187,8 +222,29 @@ static void drain_then_conclude(struct handshake *h) {
   }
 }
 
+/* Both have said Finished: the peer is who it says, and what it may was decided. */
+static void finished(struct handshake *h) {
+  bool resumed = SSL_session_reused(h->ssl);
+  const char *why = resumed ? handshake_resume_adopt(h) : NULL;
+  if (why)
+    finish_as(h, HANDSHAKE_INTERNAL, why);
+  else if (h->verdict == VERDICT_REFUSED) {
+    handshake_alert_send(h, cipher_of(h));
+    finish_refused(h);
+  } else {
+    if (h->request.role == ARENA_SERVER && !resumed)
+      h->tx_records = handshake_resume_give(h, cipher_of(h));
+    h->finished = true;
+    drain(h);
+  }
+}
+
 static void step(struct handshake *h) {
   ERR_clear_error();
+  if (h->finished) {
+    drain(h);
+    return;
+  }
   if (!h->ssl && !make_ssl(h)) {
     ERR_clear_error();
     finish_as(h, HANDSHAKE_INTERNAL, "out of memory");
@@ -197,7 +253,7 @@ static void step(struct handshake *h) {
   int rc = SSL_do_handshake(h->ssl);
   int error = SSL_get_error(h->ssl, rc);
   if (rc == 1)
-    drain_then_conclude(h);
+    finished(h);
   else if (error == SSL_ERROR_WANT_READ)
     wait_for(h, EV_READ);
   else if (error == SSL_ERROR_WANT_WRITE)
@@ -235,7 +291,10 @@ static void on_ready(evutil_socket_t fd, short what, void *arg) {
     h->dialing = false;
     h->begun_us = now_us();
   }
-  step(h);
+  if (h->resume.collecting)
+    collect(h);
+  else
+    step(h);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg) {
@@ -246,6 +305,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg) {
                                             : "the peer did not finish the handshake";
   (void)fd;
   (void)what;
+  if (h->resume.collecting) {
+    conclude(h);
+    return;
+  }
   if (h->verdict == VERDICT_REFUSED) {
     finish_refused(h);
     return;

@@ -18,7 +18,7 @@
 
 struct entry {
   struct identity_cache_key key;
-  time_t from, until; /* until 0: empty */
+  struct identity_span span; /* until 0: empty */
 };
 
 struct identity_cache {
@@ -64,18 +64,22 @@ static struct entry *slot(struct identity_cache *c, const struct identity_cache_
   return &c->entry[key->hash[0] % ENTRIES];
 }
 
-bool identity_cache_has(struct identity_cache *c, const struct identity_cache_key *key, time_t now) {
+bool identity_cache_has(struct identity_cache *c, const struct identity_cache_key *key, time_t now,
+                        struct identity_span *span) {
   pthread_mutex_lock(&c->lock);
   const struct entry *e = slot(c, key);
-  bool has = e->until && now >= e->from && now <= e->until && memcmp(&e->key, key, sizeof *key) == 0;
+  bool has = e->span.until && now >= e->span.from && now < e->span.until && memcmp(&e->key, key, sizeof *key) == 0;
+  if (has)
+    *span = e->span;
   pthread_mutex_unlock(&c->lock);
   return has;
 }
 
-void identity_cache_add(struct identity_cache *c, const struct identity_cache_key *key, time_t from, time_t until) {
-  if (until <= 0 || until < from)
+void identity_cache_add(struct identity_cache *c, const struct identity_cache_key *key,
+                        const struct identity_span *span) {
+  if (span->until <= 0 || span->until < span->from)
     return;
   pthread_mutex_lock(&c->lock);
-  *slot(c, key) = (struct entry){.key = *key, .from = from, .until = until};
+  *slot(c, key) = (struct entry){.key = *key, .span = *span};
   pthread_mutex_unlock(&c->lock);
 }

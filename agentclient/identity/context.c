@@ -2,8 +2,9 @@
 /*
  * context.c - one SSL_CTX a role for every SVID generation: TLS 1.3 only, mutual authentication always.
  *
- * Decoding keys is a third of a handshake's cost in OpenSSL 3.0; it happens here, once. No tickets, no session
- * cache, no renegotiation, no resumption: the policy is asked at every connection.
+ * Decoding keys is a third of a handshake's cost in OpenSSL 3.0; it happens here, once. No tickets and no session
+ * cache of OpenSSL's, no renegotiation, no early data, no resumption without a fresh key exchange (psk_dhe_ke only).
+ * What is resumed is the watcher's affair: an SSL that nobody watches resumes nothing.
  */
 #include "internal.h"
 #include "context.h"
@@ -16,6 +17,9 @@
 /* Sizes the write buffer that every handshake under way holds; a longer chain takes two records. */
 #define SEND_FRAGMENT  4096
 #define PEER_CHAIN_MAX (100 * 1024)
+/* Private use, 0xff00 to 0xffff: "how many tickets", { version, count }. */
+#define TICKETS_EXTENSION 0xff53u
+#define TICKETS_VERSION   1
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int watch_index = -1;
@@ -88,6 +92,78 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
   return SSL_TLSEXT_ERR_OK;
 }
 
+/* ---- resumption ------------------------------------------------------------------------------------------ */
+
+static int say_tickets(SSL *ssl, unsigned type, unsigned where, const unsigned char **out, size_t *len, X509 *x,
+                       size_t i, int *alert, void *arg) {
+  const struct identity_watch *watch = watch_of(ssl);
+  unsigned n = watch && watch->tickets ? watch->tickets(watch->arg) : 0;
+  (void)type, (void)where, (void)x, (void)i, (void)arg;
+  if (n == 0)
+    return 0;
+  unsigned char *body = OPENSSL_malloc(2);
+  if (!body) {
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return -1;
+  }
+  body[0] = TICKETS_VERSION;
+  body[1] = (unsigned char)(n < 255 ? n : 255);
+  *out = body;
+  *len = 2;
+  return 1;
+}
+
+static void tickets_said(SSL *ssl, unsigned type, unsigned where, const unsigned char *out, void *arg) {
+  (void)ssl, (void)type, (void)where, (void)arg;
+  OPENSSL_free((void *)(uintptr_t)out);
+}
+
+/* Another version, or something else altogether: as if it had not been said. */
+static int hear_tickets(SSL *ssl, unsigned type, unsigned where, const unsigned char *in, size_t len, X509 *x,
+                        size_t i, int *alert, void *arg) {
+  const struct identity_watch *watch = watch_of(ssl);
+  (void)type, (void)where, (void)x, (void)i, (void)alert, (void)arg;
+  if (watch && watch->tickets_heard && len == 2 && in[0] == TICKETS_VERSION)
+    watch->tickets_heard(watch->arg, in[1]);
+  return 1;
+}
+
+static int offer_session(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len, SSL_SESSION **session) {
+  const struct identity_watch *watch = watch_of(ssl);
+  *session = watch && watch->offer ? watch->offer(watch->arg, md, id, len) : NULL;
+  if (!*session) {
+    *id = NULL;
+    *len = 0;
+  }
+  return 1;
+}
+
+static int redeem_session(SSL *ssl, const unsigned char *id, size_t len, SSL_SESSION **session) {
+  const struct identity_watch *watch = watch_of(ssl);
+  *session = watch && watch->redeem ? watch->redeem(watch->arg, id, len) : NULL;
+  return 1;
+}
+
+SSL_SESSION *identity_context_session(SSL *ssl, uint16_t cipher, const unsigned char *psk, size_t len) {
+  const unsigned char number[2] = {(unsigned char)(cipher >> 8), (unsigned char)cipher};
+  const SSL_CIPHER *suite = SSL_CIPHER_find(ssl, number);
+  SSL_SESSION *session = suite ? SSL_SESSION_new() : NULL;
+  if (session && SSL_SESSION_set1_master_key(session, psk, len) && SSL_SESSION_set_cipher(session, suite) &&
+      SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION))
+    return session;
+  SSL_SESSION_free(session);
+  return NULL;
+}
+
+static bool resumption(SSL_CTX *ctx, bool server) {
+  if (server)
+    SSL_CTX_set_psk_find_session_callback(ctx, redeem_session);
+  else
+    SSL_CTX_set_psk_use_session_callback(ctx, offer_session);
+  return SSL_CTX_add_custom_ext(ctx, TICKETS_EXTENSION, SSL_EXT_CLIENT_HELLO | SSL_EXT_TLS1_3_ENCRYPTED_EXTENSIONS,
+                                say_tickets, tickets_said, NULL, hear_tickets, NULL);
+}
+
 static bool protocol(SSL_CTX *ctx, bool server) {
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   /* Not built from the store: the chain is what the agent sent. */
@@ -102,8 +178,9 @@ static bool protocol(SSL_CTX *ctx, bool server) {
   if (server && (!SSL_CTX_set_num_tickets(ctx, 0) ||
                  !SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"svidwrap", 8)))
     return false;
-  return SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
-         SSL_CTX_set_ciphersuites(ctx, CIPHERSUITES) && SSL_CTX_set1_groups_list(ctx, GROUPS);
+  return resumption(ctx, server) && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) &&
+         SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_ciphersuites(ctx, CIPHERSUITES) &&
+         SSL_CTX_set1_groups_list(ctx, GROUPS);
 }
 
 SSL_CTX *identity_context_new(struct identity *id, const struct identity_svid *svid, bool server, char *why,

@@ -17,7 +17,20 @@ struct identity_watch {
   int (*peer)(void *arg, X509 *leaf, STACK_OF(X509) * chain);
   /* A line of the key log ("LABEL client_random secret", hexadecimal). May be NULL. */
   void (*secret)(void *arg, const char *line);
+
+  /* Resumption; each may be NULL. Both ends say in a TLS extension of our own (private use, RFC 8446 section 11) how
+   * many tickets they want or will give: only another svidwrap asks, so nobody else is ever sent one. */
+  unsigned (*tickets)(void *arg);                   /* what to say; 0: leave the extension out */
+  void (*tickets_heard)(void *arg, unsigned count); /* what the peer said */
+  /* Client: what to resume. A new session, or NULL; *ticket stays the watcher's. md: NULL, or the only hash that
+   * will do. */
+  SSL_SESSION *(*offer)(void *arg, const EVP_MD *md, const unsigned char **ticket, size_t *len);
+  /* Server: a ticket that a client brought. A new session, or NULL: it goes on with a full handshake. */
+  SSL_SESSION *(*redeem)(void *arg, const unsigned char *ticket, size_t len);
 };
+
+/* A session that stands for a secret that both ends share; NULL: out of memory. */
+SSL_SESSION *identity_context_session(SSL *ssl, uint16_t cipher, const unsigned char *psk, size_t len);
 
 /* The watch is borrowed and must outlive ssl. 0, or -1 when out of memory. */
 int identity_context_watch(SSL *ssl, const struct identity_watch *watch);

@@ -27,6 +27,8 @@ static void identity_free(struct identity *id) {
     identity_domain_free(&id->domains[i]);
   sk_X509_CRL_pop_free(id->crls, X509_CRL_free);
   identity_cache_free(id->cache);
+  ticket_key_free(id->ticket_key);
+  purse_free(id->purse);
   free(id->svids);
   free(id->domains);
   free(id);
@@ -135,7 +137,9 @@ static struct identity *identity_alloc(const struct identity_raw *raw) {
   id->domains = calloc(raw->svid_count + raw->federated_count, sizeof *id->domains);
   id->crls = sk_X509_CRL_new_null();
   id->cache = identity_cache_new();
-  if (id->svids && id->domains && id->crls && id->cache)
+  id->ticket_key = ticket_key_new();
+  id->purse = purse_new();
+  if (id->svids && id->domains && id->crls && id->cache && id->ticket_key && id->purse)
     return id;
   identity_free(id);
   return NULL;

@@ -68,11 +68,21 @@ const struct identity_svid *identity_select(const struct identity *id, const cha
 size_t identity_domain_count(const struct identity *id);
 const char *identity_domain_at(const struct identity *id, size_t i);
 
+/* In which a finding holds: from the second `from`, until before the second `until`. */
+struct identity_span {
+  time_t from, until;
+};
+
 /* X.509-SVID verification of a peer (X509-SVID.md section 5, RFC 5280): leaf first in chain. Fills in peer
  * where the certificate carries a valid SPIFFE ID, even when verification fails later (for the audit line).
- * 0, or -1 with a reason and *alert (an SSL_AD_* value) to send. now: seconds, 0 = the present. */
+ * 0, or -1 with a reason and *alert (an SSL_AD_* value) to send. now: seconds, 0 = the present. There is no
+ * tolerance for clocks that differ: a certificate is good from notBefore until notAfter. */
 int identity_verify_peer(const struct identity *id, X509 *leaf, STACK_OF(X509) * chain, time_t now,
                          struct spiffeid *peer, int *alert, char *why, size_t why_len);
+/* The same, and for how long this identity's bundles and lists let the answer stand: in *span, on success. */
+int identity_verify_peer_span(const struct identity *id, X509 *leaf, STACK_OF(X509) * chain, time_t now,
+                              struct spiffeid *peer, struct identity_span *span, int *alert, char *why,
+                              size_t why_len);
 
 /* The leaf rules alone (X509-SVID.md sections 2 to 4): 0 or -1 and a reason. */
 int identity_check_leaf(X509 *leaf, struct spiffeid *id, char *why, size_t why_len);

@@ -59,18 +59,25 @@ void identity_cache_free(struct identity_cache *c);
 /* SHA-256 over the domain and every certificate that the peer sent, in order. -1: do not cache. */
 int identity_cache_key(struct identity_cache_key *key, const struct identity_domain *d, X509 *leaf,
                        STACK_OF(X509) * chain);
-bool identity_cache_has(struct identity_cache *c, const struct identity_cache_key *key, time_t now);
-/* Good from..until, both inclusive. */
-void identity_cache_add(struct identity_cache *c, const struct identity_cache_key *key, time_t from, time_t until);
+bool identity_cache_has(struct identity_cache *c, const struct identity_cache_key *key, time_t now,
+                        struct identity_span *span);
+void identity_cache_add(struct identity_cache *c, const struct identity_cache_key *key,
+                        const struct identity_span *span);
 
 /* -- path.c: RFC 5280 ---------------------------------------------------------------------------------------- */
 
-struct identity_path {
-  time_t from, until; /* in which the whole path is valid */
-};
 int identity_path_verify(const struct identity_domain *d, STACK_OF(X509_CRL) * crls, X509 *leaf,
-                         STACK_OF(X509) * chain, const struct spiffeid *peer, time_t now, struct identity_path *path,
+                         STACK_OF(X509) * chain, const struct spiffeid *peer, time_t now, struct identity_span *span,
                          int *alert, char *why, size_t why_len);
+
+/* -- ticket.c, purse.c: both of one generation, and wiped with it (ticket.h) ------------------------------------ */
+
+struct ticket_key;
+struct ticket_key *ticket_key_new(void);
+void ticket_key_free(struct ticket_key *k);
+struct purse;
+struct purse *purse_new(void);
+void purse_free(struct purse *p);
 
 /* -- context.c ------------------------------------------------------------------------------------------------- */
 
@@ -87,6 +94,8 @@ struct identity {
   size_t domain_count;
   STACK_OF(X509_CRL) * crls;
   struct identity_cache *cache;
+  struct ticket_key *ticket_key;
+  struct purse *purse;
 };
 
 #endif

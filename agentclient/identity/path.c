@@ -111,7 +111,7 @@ static STACK_OF(X509_CRL) * lists_for(STACK_OF(X509_CRL) * all, STACK_OF(X509) *
 
 /* Runs again with the lists of the path's own CAs, over the anchors that the first run ended at. */
 static void run_with_lists(struct finding *f, const struct identity_domain *d, STACK_OF(X509_CRL) * all, X509 *leaf,
-                           time_t now, struct identity_path *path) {
+                           time_t now, struct identity_span *span) {
   STACK_OF(X509) *found = X509_chain_up_ref(f->chain), *anchor = sk_X509_new_null();
   STACK_OF(X509_CRL) *ours = found ? lists_for(all, found) : NULL;
   if (!found || !anchor || !ours || !sk_X509_push(anchor, sk_X509_value(found, sk_X509_num(found) - 1))) {
@@ -121,8 +121,8 @@ static void run_with_lists(struct finding *f, const struct identity_domain *d, S
     run(f, d, anchor, ours, leaf, found, now);
   for (int i = 0; i < sk_X509_CRL_num(ours); i++) {
     const ASN1_TIME *next = X509_CRL_get0_nextUpdate(sk_X509_CRL_value(ours, i));
-    if (next && identity_time(next) < path->until)
-      path->until = identity_time(next);
+    if (next && identity_time(next) < span->until)
+      span->until = identity_time(next);
   }
   sk_X509_CRL_free(ours);
   sk_X509_free(anchor);
@@ -199,29 +199,29 @@ static int signers(const struct finding *f, const struct spiffeid *peer, char *w
   return 0;
 }
 
-static void validity(const struct finding *f, struct identity_path *path) {
+static void validity(const struct finding *f, struct identity_span *span) {
   for (int i = 0; i < sk_X509_num(f->chain); i++) {
     X509 *cert = sk_X509_value(f->chain, i);
     time_t from = identity_time(X509_get0_notBefore(cert)), until = identity_time(X509_get0_notAfter(cert));
-    if (i == 0 || from > path->from)
-      path->from = from;
-    if (i == 0 || until < path->until)
-      path->until = until;
+    if (i == 0 || from > span->from)
+      span->from = from;
+    if (i == 0 || until < span->until)
+      span->until = until;
   }
 }
 
 int identity_path_verify(const struct identity_domain *d, STACK_OF(X509_CRL) * crls, X509 *leaf,
-                         STACK_OF(X509) * chain, const struct spiffeid *peer, time_t now, struct identity_path *path,
+                         STACK_OF(X509) * chain, const struct spiffeid *peer, time_t now, struct identity_span *span,
                          int *alert, char *why, size_t why_len) {
   struct finding f = {0};
   int rc = -1;
-  memset(path, 0, sizeof *path);
+  memset(span, 0, sizeof *span);
   run(&f, d, NULL, NULL, leaf, chain, now);
   run_each_root(&f, d, leaf, chain, now);
   if (f.error == X509_V_OK) {
-    validity(&f, path);
+    validity(&f, span);
     if (sk_X509_CRL_num(crls) > 0)
-      run_with_lists(&f, d, crls, leaf, now, path);
+      run_with_lists(&f, d, crls, leaf, now, span);
   }
   if (f.error != X509_V_OK) {
     *alert = alert_for(f.error);

@@ -21,8 +21,14 @@ static const struct identity_domain *domain_of(const struct identity *id, const 
 
 int identity_verify_peer(const struct identity *id, X509 *leaf, STACK_OF(X509) * chain, time_t now,
                          struct spiffeid *peer, int *alert, char *why, size_t why_len) {
+  struct identity_span span;
+  return identity_verify_peer_span(id, leaf, chain, now, peer, &span, alert, why, why_len);
+}
+
+int identity_verify_peer_span(const struct identity *id, X509 *leaf, STACK_OF(X509) * chain, time_t now,
+                              struct spiffeid *peer, struct identity_span *span, int *alert, char *why,
+                              size_t why_len) {
   struct identity_cache_key key;
-  struct identity_path path;
   if (identity_leaf_rules(leaf, peer, alert, why, why_len) != 0)
     return -1;
   *alert = SSL_AD_UNKNOWN_CA;
@@ -36,11 +42,11 @@ int identity_verify_peer(const struct identity *id, X509 *leaf, STACK_OF(X509) *
   if (now == 0)
     now = time(NULL);
   bool cacheable = identity_cache_key(&key, d, leaf, chain) == 0;
-  if (cacheable && identity_cache_has(id->cache, &key, now))
+  if (cacheable && identity_cache_has(id->cache, &key, now, span))
     return 0;
-  if (identity_path_verify(d, id->crls, leaf, chain, peer, now, &path, alert, why, why_len) != 0)
+  if (identity_path_verify(d, id->crls, leaf, chain, peer, now, span, alert, why, why_len) != 0)
     return -1;
   if (cacheable)
-    identity_cache_add(id->cache, &key, path.from, path.until);
+    identity_cache_add(id->cache, &key, span);
   return 0;
 }

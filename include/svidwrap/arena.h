@@ -49,8 +49,8 @@ enum arena_state {
 
 #define ARENA_TRUNCATION_EOF 1u /* rule says truncation: eof */
 
-/* One direction's protection. The daemon writes secret (hash length) and leaves the rest zero; the
- * shim derives key and IV when it takes the slot (record_side_init). */
+/* One direction's protection. The daemon writes secret (hash length) and seq (records that it has sent or read
+ * itself: session tickets) and leaves the rest zero; the shim derives key and IV when it takes the slot. */
 struct arena_side {
   uint8_t secret[ARENA_SECRET_MAX]; /* application traffic secret N */
   uint8_t key[32];

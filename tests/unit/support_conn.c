@@ -51,6 +51,8 @@ void rig_open(struct rig *r, struct rig_options o) {
   new_slot(r);
   tls_pair_slot(&r->pair, r->slot, o.role);
   r->slot->flags = o.flags;
+  r->slot->rx.seq = o.rx_seq;
+  r->slot->tx.seq = o.tx_seq;
   memcpy(r->hand.secret, r->slot->rx.secret, ARENA_SECRET_MAX);
   memcpy(r->ear.secret, r->slot->tx.secret, ARENA_SECRET_MAX);
   assert_int_equal(record_side_init(&r->hand, cipher), 0);

@@ -34,7 +34,8 @@ struct rig_options {
   uint16_t cipher; /* 0: AES-128-GCM */
   enum arena_role role;
   int tickets;
-  uint32_t flags; /* of the slot */
+  uint32_t flags;          /* of the slot */
+  uint64_t rx_seq, tx_seq; /* records that the daemon has read or sent */
   int sndbuf, rcvbuf, mss;
 };
 

@@ -263,6 +263,27 @@ static void test_errno_is_left_alone(void **state) {
   rig_close(&r);
 }
 
+/* Tickets: the daemon's server sends them, the daemon's client reads them, before the program has the connection. */
+static void test_the_daemon_had_the_first_records(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 3; i++) {
+    struct rig r;
+    uint8_t wire[4096], got[5];
+    rig_open(&r, (struct rig_options){.cipher = ciphers[i], .role = ARENA_SERVER, .tickets = 2, .tx_seq = 2});
+    assert_int_equal(rig_write(&r, "hello", 5, 0), 5);
+    rig_peer_read(&r, got, 5);
+    assert_memory_equal(got, "hello", 5);
+    rig_close(&r);
+    rig_open(&r, (struct rig_options){.cipher = ciphers[i], .tickets = 2, .rx_seq = 2});
+    while (rig_wire(&r, wire, sizeof wire) > 0)
+      ;
+    rig_peer_write(&r, "hello", 5);
+    assert_int_equal(rig_read(&r, got, 5, 0), 5);
+    assert_memory_equal(got, "hello", 5);
+    rig_close(&r);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random_reads),
@@ -273,6 +294,7 @@ int main(void) {
       cmocka_unit_test(test_discard_and_zero_length),
       cmocka_unit_test(test_nothing_written_behind_the_data),
       cmocka_unit_test(test_errno_is_left_alone),
+      cmocka_unit_test(test_the_daemon_had_the_first_records),
   };
   srandom(5);
   return cmocka_run_group_tests(tests, NULL, NULL);
