@@ -171,7 +171,10 @@ int hello_exchange(int control, uint32_t flags, struct hello_answer *out) {
       session_recv(control, &out->welcome, sizeof out->welcome, WIRE_WELCOME, out->fds, HELLO_ANSWER_MS) <
           (ssize_t)sizeof out->welcome) {
     failed = errno ? errno : EPROTO;
-    session_complain("the daemon gave no answer: %s", strerror(failed));
+    if (failed == EPIPE)
+      failed = ECONNRESET;
+    if (failed != ECONNRESET) /* a worker that died: the caller tries its successor first */
+      session_complain("the daemon gave no answer: %s", strerror(failed));
   } else {
     failed = judge(out);
   }

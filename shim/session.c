@@ -28,6 +28,7 @@
 enum { SESSION_NONE = 0, SESSION_BUSY = 1, SESSION_READY = 2 };
 
 #define HELLO_WAIT_MS 20000
+#define HELLO_AGAIN   3
 #define REPLY_WAIT_MS 15000
 #define TELL_WAIT_MS  1000
 #define AGENT_DIAL_MS 5000
@@ -165,6 +166,16 @@ static int hello_to_known(struct hello_answer *answer) {
   return control < 0 ? -1 : hello_exchange(control, 0, answer);
 }
 
+/* A worker that dies has taken connections that it never answers; its successor does. */
+static int hello_to_worker(struct hello_answer *answer) {
+  int rc = hello_to_known(answer);
+  for (int again = 0; rc != 0 && errno == ECONNRESET && again < HELLO_AGAIN; again++)
+    rc = hello_to_known(answer);
+  if (rc != 0 && errno == ECONNRESET)
+    session_complain("the daemon gave no answer: %s", strerror(errno));
+  return rc;
+}
+
 static int say_hello(void) {
   struct hello_answer answer;
   int guest = 0;
@@ -173,7 +184,7 @@ static int say_hello(void) {
     guest = session.daemon_uid != 0 && !session.had_daemon ? hello_as_guest(&answer) : 0;
   }
   remember_ids();
-  if (guest < 0 || (guest == 0 && hello_to_known(&answer) != 0))
+  if (guest < 0 || (guest == 0 && hello_to_worker(&answer) != 0))
     return -1;
   int rc = install(&answer);
   if (answer.control >= 0)
