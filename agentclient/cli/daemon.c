@@ -50,9 +50,10 @@ static void leave_preload(int argc, char **argv) {
 }
 
 int cli_daemon(int argc, char **argv) {
-  enum { CONFIG = 1, FOREGROUND, CONTAINER, ALL_USERS, LINGER, WORKER, LEASH, SUPERVISE };
+  enum { CONFIG = 1, AGAIN, FOREGROUND, CONTAINER, ALL_USERS, LINGER, WORKER, LEASH, SUPERVISE };
   static const struct option options[] = {{"config", required_argument, NULL, CONFIG},
                                           {"foreground", no_argument, NULL, FOREGROUND},
+                                          {"again", no_argument, NULL, AGAIN},
                                           {"container", no_argument, NULL, CONTAINER},
                                           {"all-users", no_argument, NULL, ALL_USERS},
                                           {"linger", required_argument, NULL, LINGER},
@@ -68,6 +69,9 @@ int cli_daemon(int argc, char **argv) {
     switch (c) {
     case CONFIG:
       o.config = optarg;
+      break;
+    case AGAIN:
+      o.again = true;
       break;
     case FOREGROUND:
       o.foreground = true;

@@ -284,8 +284,10 @@ void control_close(struct worker *w) {
   }
   if (w->control.fd < 0)
     return;
-  event_del(&w->control.event);
-  evtimer_del(&w->control.timer);
+  if (event_initialized(&w->control.event)) { /* it was started */
+    event_del(&w->control.event);
+    evtimer_del(&w->control.timer);
+  }
   close(w->control.fd);
   w->control.fd = -1;
 }

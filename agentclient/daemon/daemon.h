@@ -20,6 +20,7 @@ struct daemon_options {
   bool container; /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
   int64_t
       linger_ms; /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */
+  bool again;    /* internal: the successor of a worker that died */
   int leash_fd;  /* internal: the socketpair between supervisor and worker; 0: none */
   void (*lookup)(const char *name, struct resolver_answer *out); /* tests: in place of the C library's resolver */
   pid_t supervise; /* internal: be the supervisor of this worker, which lost its own; 0: no */

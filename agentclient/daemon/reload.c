@@ -4,6 +4,7 @@
  * fail. Never leaves a table half written or an index of the old policy behind.
  */
 #include "reload.h"
+#include "measure.h"
 #include "outbound.h"
 #include "worker.h"
 
@@ -165,6 +166,7 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
     c->failure[0] = '\0';
     c->reloads++;
     w->reloads++;
+    measure_follow(w->measure, c);
     log_info(c->log, "%s: the new policy is in force (generation %u)", c->path, atomic_load(&c->rules->generation));
     if (!same_start)
       log_warning(c->log, "%s: workload_api.socket, identity.scope and io_uring hold for programs that start now",

@@ -5,6 +5,7 @@
  */
 #include "requests.h"
 #include "listeners.h"
+#include "measure.h"
 #include "message.h"
 #include "outbound.h"
 #include "relaying.h"
@@ -137,6 +138,10 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                               .gid = c->cred.gid,
                               .stderr_log = w->options->foreground || w->options->container};
   struct config *config = config_shared(&w->configs, &src, why, sizeof why);
+  if (config && measure_claim(w->measure, config, why, sizeof why) != 0) {
+    config_unref(config);
+    config = NULL;
+  }
   if (!config) {
     log_error(w->log, "%.*s (pid %d): %s", (int)p.program_len, p.program, (int)c->cred.pid, why);
     refuse_hello(c, WIRE_BAD_CONFIG, EACCES, why);

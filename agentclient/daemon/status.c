@@ -6,7 +6,7 @@
 #include "status.h"
 #include "clock.h"
 #include "document.h"
-#include "scrape.h"
+#include "measure.h"
 #include "status_rules.h"
 #include "worker.h"
 #include "../observe/audit.h"
@@ -239,7 +239,7 @@ static json_t *document(struct status *t) {
   json_object_set_new(root, "uid", json_integer(w->uid));
   set_started(root, w);
   if (t->all) {
-    set_text(root, "metrics", w->scrape ? scrape_address(w->scrape) : "");
+    set_text(root, "metrics", measure_address(w->measure));
     json_object_set_new(root, "totals", totals(w));
     json_object_set_new(root, "control", control_json(w));
   }

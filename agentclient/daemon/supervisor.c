@@ -51,6 +51,8 @@ static void become(const struct daemon_options *o, int leash, pid_t supervise) {
     argv[n++] = "--config";
     argv[n++] = o->config;
   }
+  if (o->again)
+    argv[n++] = "--again";
   if (o->foreground)
     argv[n++] = "--foreground";
   if (o->all_users)
@@ -169,6 +171,7 @@ static bool told_to_leave(int signals, int64_t ms) {
 int supervisor_main(const struct daemon_options *options) {
   int signals = blocked_signals();
   struct supervised w = {.leash = -1, .pidfd = -1};
+  struct daemon_options successor = *options;
   int64_t backoff = 0;
   bool leaving = false;
   if (signals < 0)
@@ -191,10 +194,11 @@ int supervisor_main(const struct daemon_options *options) {
     backoff = clock_ms() - w.started_ms > HEALTHY_MS ? 0 : backoff ? backoff * 2 : BACKOFF_MS;
     if (backoff > BACKOFF_MAX_MS)
       backoff = BACKOFF_MAX_MS;
+    successor.again = true;
     log_error(NULL, "the daemon's worker died; starting another one%s", backoff ? " after a pause" : "");
     if (told_to_leave(signals, backoff == BACKOFF_MS ? 0 : backoff))
       return 0;
-    while (start_worker(options, &w) != 0)
+    while (start_worker(&successor, &w) != 0)
       if (told_to_leave(signals, BACKOFF_MAX_MS))
         return 0;
   }

@@ -5,6 +5,7 @@
  */
 #include "worker.h"
 #include "clock.h"
+#include "measure.h"
 #include "probe.h"
 #include "ring.h"
 #include "supervisor.h"
@@ -54,11 +55,14 @@ static const char *from_environment(void *arg, const char *name) {
   return getenv(name);
 }
 
+static const char *own_path(const struct daemon_options *o) {
+  const char *path = o->config ? o->config : getenv("SVIDWRAP_CONFIG");
+  return path && *path ? path : CONFIG_DEFAULT;
+}
+
 /* The daemon's own settings. NULL where there is no file that could be read; *bad when one was asked for by name. */
 static struct policy *own_policy(const struct daemon_options *o, bool *bad, char *why, size_t why_len) {
-  const char *path = o->config ? o->config : getenv("SVIDWRAP_CONFIG");
-  if (!path || !*path)
-    path = CONFIG_DEFAULT;
+  const char *path = own_path(o);
   why[0] = '\0';
   *bad = false;
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -73,6 +77,21 @@ static struct policy *own_policy(const struct daemon_options *o, bool *bad, char
   return p;
 }
 
+/* Lines go to what programs' configurations name; --config says that ours is one of them. */
+static int check_audit(const struct worker *w) {
+  char why[512];
+  if (!w->own || !w->options->config)
+    return 0;
+  const struct policy_settings *set = policy_settings(w->own);
+  struct log *audit = log_open(set->audit_to, set->log_format, set->log_level, true, why, sizeof why);
+  if (!audit) {
+    log_error(w->log, "audit%s", why + 3);
+    return EX_CONFIG;
+  }
+  log_unref(audit);
+  return 0;
+}
+
 static int open_log(struct worker *w, unsigned *threads) {
   char why[WIRE_TEXT_MAX];
   bool bad, stderr_log = w->options->foreground || w->options->container;
@@ -82,13 +101,27 @@ static int open_log(struct worker *w, unsigned *threads) {
   if (!bad)
     w->log = log_open(set && set->log_to ? set->log_to : "auto", set ? set->log_format : POLICY_LOG_TEXT,
                       set ? set->log_level : POLICY_LOG_INFO, stderr_log, why, sizeof why);
-  policy_unref(p);
+  w->own = p;
   if (!w->log) {
     log_error(NULL, "%s", why);
     return EX_CONFIG;
   }
   log_set_default(w->log);
-  return 0;
+  return check_audit(w);
+}
+
+/* Programs come with the same configuration, or another: what is wrong with our own is a reason to end only where it
+ * was asked for by name. */
+static int open_metrics(struct worker *w) {
+  const char *address = w->own ? policy_settings(w->own)->metrics_listen : NULL;
+  char why[512];
+  w->measure = measure_new(w);
+  if (!w->measure)
+    return EX_OSERR;
+  if (!address || measure_begin(w->measure, own_path(w->options), address, why, sizeof why) == 0)
+    return 0;
+  log_error(w->log, "metrics.listen: %s", why);
+  return w->options->config && !w->options->again ? EX_CONFIG : 0;
 }
 
 /* -- when to leave -- */
@@ -278,6 +311,8 @@ int worker_open(struct worker *w, const struct daemon_options *options, const ch
   event_assign(&w->sweep, w->base, -1, 0, sweep, w);
   watch_signals(w);
   rc = open_engines(w, threads);
+  if (rc == 0)
+    rc = open_metrics(w);
   if (rc == 0 && control_start(w) != 0)
     rc = EX_OSERR;
   if (rc == 0)
@@ -302,6 +337,8 @@ void worker_close(struct worker *w) {
   parting_free(w->parting);
   unblock_free(w->unblock);
   relay_free(w->relay);
+  measure_free(w->measure);
+  policy_unref(w->own);
   ledger_free(w->ledger);
   if (w->base) {
     workload_stop();

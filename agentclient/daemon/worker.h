@@ -46,7 +46,8 @@ struct worker {
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;
   struct timespec started; /* CLOCK_REALTIME */
-  struct scrape *scrape;   /* the metrics' listener; NULL: none */
+  struct policy *own;      /* the daemon's own configuration; NULL: none */
+  struct measure *measure;
   bool leaving;
   uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
 };
