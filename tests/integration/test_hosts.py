@@ -266,3 +266,31 @@ def test_a_name_that_resolves_later(t):
     until("the answer", lambda: "db.test of a connect rule resolves again" in log(t), timeout=40)
     with t.watch(port):
         assert ask(t, config, port, host=HOME, how="by address") == t.marker.decode()
+
+
+def test_the_name_is_told_to_the_server(t):
+    """SNI: the name that the program resolved, or the rule's; never an address."""
+    if NATIVE:
+        raise Skip("natively there is no TLS")
+    port = t.port()
+    minted = t.agent([entry(ID)]).mint(f"{TD}/openssl")
+    server = t.spawn([which("openssl"), "s_server", "-accept", f"{HOME}:{port}", "-tls1_3", "-www", "-tlsextdebug",
+                      "-cert", f"{minted}/svid.pem", "-key", f"{minted}/key.pem", "-CAfile", f"{minted}/bundle.pem",
+                      "-Verify", "3"], name="openssl")
+    t.listening(port, proc=server)
+    said = {"allow": [f"{TD}/openssl"]}
+    by_address = t.config(connect=[{"to": f"*:{port}", **said}])
+    by_name = t.config(connect=[{"to": f"db.test:{port}", **said}])
+    by_rule = t.config(connect=[{"to": f"*:{port}", "sni": "front.example", **said}])
+    for config, host, how, want in ((by_name, "db.test", "create_connection", "db.test"),
+                                    (by_address, "DB.test", "gethostbyname", "db.test"),
+                                    (by_address, HOME, "by address", None),
+                                    (by_rule, "db.test", "create_connection", "front.example")):
+        before = len(server.out())
+        ask(t, config, port, host=host, how=how, db=HOME)
+        until("a handshake", lambda: "supported versions" in server.out()[before:].decode())
+        text = server.out()[before:].decode()
+        dump = re.search(r'"server name".*\n((?:[0-9a-f]{4} - .*\n)+)', text)
+        hexadecimal = "".join(line[7:54].replace("-", " ") for line in dump[1].splitlines()) if dump else ""
+        name = bytes.fromhex(hexadecimal)[5:].decode() or None  # behind the lengths and the type
+        assert name == want, (name, want, text)
