@@ -13,6 +13,8 @@
 #include "fdtab.h"
 #include "libc.h"
 #include "session.h"
+#include "svidwrap/relayname.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,6 +54,23 @@ static int give(void *arg) {
   g->pair = fds[0];
   fdtab_fresh(g->pair);
   return 0;
+}
+
+int relay_address(int fd, bool peer, struct sockaddr_storage *sa, socklen_t *len) {
+  struct sockaddr_un sun;
+  struct sockaddr_storage local, remote;
+  socklen_t sun_len = sizeof sun, local_len, remote_len;
+  struct ucred cred;
+  int keep = errno, found = 0;
+  if (libc_real()->getpeername(fd, (struct sockaddr *)&sun, &sun_len) == 0 && sun.sun_family == AF_UNIX &&
+      relayname_read(&sun, sun_len, &local, &local_len, &remote, &remote_len) == 0 &&
+      transport_peer_trusted(fd, &cred)) {
+    *sa = peer ? remote : local;
+    *len = peer ? remote_len : local_len;
+    found = 1;
+  }
+  errno = keep;
+  return found;
 }
 
 /* -- the numbers -- */

@@ -8,6 +8,7 @@
 #define SHIM_RELAY_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 /* Is this number a connection of ours (connected, or on its way there)? */
 bool relay_needed(int fd);
@@ -15,5 +16,9 @@ bool relay_needed(int fd);
  * line for the operator: the connection is what it was, or broken, and never in clear. what: "descriptor 1", for the
  * line. */
 int relay_convert(int fd, const char *what);
+
+/* What a relayed number answers for itself: its TCP addresses, as the daemon's end of the pair spells them. 1: *sa is
+ * it; 0: this is no relay's. errno is left alone. */
+int relay_address(int fd, bool peer, struct sockaddr_storage *sa, socklen_t *len);
 
 #endif

@@ -9,10 +9,12 @@
 #include "message.h"
 #include "worker.h"
 #include "../relay/relay.h"
+#include "svidwrap/relayname.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,6 +40,26 @@ static struct arena_slot *copy_of(const struct arena_slot *s) {
   return copy;
 }
 
+/* Our end tells the TCP addresses, to whoever asks the program's end for its peer. Where that fails nobody is told.
+ */
+static void name_after(int end, int tcp, const struct arena_slot *slot) {
+  struct sockaddr_un sun;
+  struct sockaddr_storage local = {0}, remote = {0};
+  socklen_t local_len = sizeof local, remote_len = sizeof remote;
+  uint32_t unique = 0;
+  if (getsockname(tcp, (struct sockaddr *)&local, &local_len) != 0)
+    return;
+  if (getpeername(tcp, (struct sockaddr *)&remote, &remote_len) != 0) { /* after a reset TCP cannot tell */
+    remote = slot->peer;
+    remote_len = slot->peer_len <= sizeof remote ? slot->peer_len : 0;
+  }
+  if (getrandom(&unique, sizeof unique, GRND_NONBLOCK) != (ssize_t)sizeof unique)
+    return;
+  socklen_t len =
+      relayname_write(&sun, unique, (struct sockaddr *)&local, local_len, (struct sockaddr *)&remote, remote_len);
+  (void)bind(end, (struct sockaddr *)&sun, len);
+}
+
 static int take(struct worker *w, struct slots *slots, struct slots_ticket t, int *tcp, int *theirs) {
   const struct arena_slot *slot = slots_live(slots, t);
   int pair[2];
@@ -59,6 +81,7 @@ static int take(struct worker *w, struct slots *slots, struct slots_ticket t, in
     close(pair[1]);
     return -EMFILE;
   }
+  name_after(pair[0], *tcp, copy);
   int rc = relay_take(w->relay, copy, *tcp, pair[0]);
   *tcp = -1;
   if (rc != 0) {

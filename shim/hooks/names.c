@@ -7,6 +7,7 @@
 #include "../libc.h"
 #include "../listener.h"
 #include "../pending.h"
+#include "../relay.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -21,6 +22,27 @@
 static enum sock_kind settled(struct sock *s, int fd) {
   enum sock_kind kind = (enum sock_kind)atomic_load(&s->kind);
   return kind == SOCK_PENDING ? pending_settle(s, fd) : kind;
+}
+
+static int copy_address(const struct sockaddr_storage *from, uint32_t have, struct sockaddr *sa, socklen_t *len) {
+  if (!sa || !len) {
+    errno = EFAULT;
+    return -1;
+  }
+  socklen_t n = have <= sizeof *from ? (socklen_t)have : (socklen_t)sizeof *from;
+  memcpy(sa, from, *len < n ? *len : n);
+  *len = n;
+  return 0;
+}
+
+/* A relayed connection's number is a unix socket by now: it answers as the TCP socket that it was. */
+static int relayed(int fd, bool peer, struct sockaddr *sa, socklen_t *len, socklen_t room) {
+  struct sockaddr_storage address;
+  socklen_t have;
+  if (!relay_address(fd, peer, &address, &have))
+    return 0;
+  *len = room;
+  return copy_address(&address, have, sa, len);
 }
 
 HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
@@ -43,25 +65,19 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
       *len = room;
       return getsockname(fd, sa, len);
     }
+    return relayed(fd, false, sa, len, room);
   }
   return rc;
 }
 
-static int copy_address(const struct sockaddr_storage *from, uint32_t have, struct sockaddr *sa, socklen_t *len) {
-  if (!sa || !len) {
-    errno = EFAULT;
-    return -1;
-  }
-  socklen_t n = have <= sizeof *from ? (socklen_t)have : (socklen_t)sizeof *from;
-  memcpy(sa, from, *len < n ? *len : n);
-  *len = n;
-  return 0;
-}
-
 HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
-  if (!s)
-    return libc_real()->getpeername(fd, sa, len);
+  if (!s) {
+    socklen_t room = len ? *len : 0;
+    int plain = libc_real()->getpeername(fd, sa, len);
+    return plain == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX ? relayed(fd, true, sa, len, room)
+                                                                                 : plain;
+  }
   int rc;
   switch (settled(s, fd)) {
   case SOCK_LISTENER:
@@ -85,20 +101,44 @@ HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
   return rc;
 }
 
+/* Options of TCP and IP have no effect on a relayed connection's number any more, and are no error. */
+static bool of_relay(int fd, int level) {
+  struct sockaddr_storage address;
+  socklen_t len;
+  return (errno == EOPNOTSUPP || errno == ENOPROTOOPT) &&
+         (level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6) &&
+         relay_address(fd, true, &address, &len);
+}
+
+/* Of a number that is not ours, but may be a stand-in that this image inherited, or a relayed connection: must not
+ * say AF_UNIX. */
+static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t *len) {
+  struct sockaddr_storage address;
+  socklen_t have;
+  int v, keep = errno, rc = libc_real()->getsockopt(fd, level, name, value, len);
+  if (rc != 0 && value && len && *len >= (socklen_t)sizeof v && of_relay(fd, level)) {
+    memset(value, 0, *len);
+    errno = keep;
+    return 0;
+  }
+  if (rc != 0 || level != SOL_SOCKET || (name != SO_DOMAIN && name != SO_PROTOCOL) || *len < (socklen_t)sizeof v)
+    return rc;
+  memcpy(&v, value, sizeof v);
+  if (v != AF_UNIX && v != 0)
+    return rc;
+  if (listener_touch(fd) == 1)
+    return getsockopt(fd, level, name, value, len);
+  if (relay_address(fd, true, &address, &have)) {
+    v = name == SO_DOMAIN ? address.ss_family : IPPROTO_TCP;
+    memcpy(value, &v, sizeof v);
+  }
+  return rc;
+}
+
 HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
-  if (!s) {
-    int rc = libc_real()->getsockopt(fd, level, name, value, len);
-    /* SO_DOMAIN of a stand-in that this image inherited must not say AF_UNIX. */
-    if (rc == 0 && level == SOL_SOCKET && (name == SO_DOMAIN || name == SO_PROTOCOL) &&
-        *len >= (socklen_t)sizeof(int)) {
-      int v;
-      memcpy(&v, value, sizeof v);
-      if ((v == AF_UNIX || v == 0) && listener_touch(fd) == 1)
-        return getsockopt(fd, level, name, value, len);
-    }
-    return rc;
-  }
+  if (!s)
+    return getsockopt_plain(fd, level, name, value, len);
   int rc, error;
   enum sock_kind kind = settled(s, fd);
   if (kind == SOCK_LISTENER) {
@@ -128,8 +168,14 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
   if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT)
     return 0;
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
-  if (!s)
-    return libc_real()->setsockopt(fd, level, name, value, len);
+  if (!s) {
+    int keep = errno, plain = libc_real()->setsockopt(fd, level, name, value, len);
+    if (plain != 0 && of_relay(fd, level)) {
+      errno = keep;
+      plain = 0;
+    }
+    return plain;
+  }
   int rc;
   enum sock_kind kind = (enum sock_kind)atomic_load(&s->kind);
   if (kind == SOCK_LISTENER) {

@@ -204,6 +204,68 @@ static void relay_of_an_inetd(void) {
   }
 }
 
+static void say_names(int fd, const struct sockaddr_in *client) {
+  struct sockaddr_in a;
+  socklen_t len = sizeof a;
+  int value = -1;
+  memset(&a, 0, sizeof a);
+  CALL(getpeername(fd, (struct sockaddr *)&a, &len));
+  say("family %d, length %u, the client %d", a.sin_family, len,
+      a.sin_port == client->sin_port && a.sin_addr.s_addr == client->sin_addr.s_addr);
+  len = 7;
+  CALL(getpeername(fd, (struct sockaddr *)&a, &len));
+  say("length %u", len);
+  len = sizeof a;
+  CALL(getsockname(fd, (struct sockaddr *)&a, &len));
+  say("family %d, the port %d", a.sin_family, a.sin_port == htons(port));
+  len = sizeof value;
+  CALL(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &value, &len));
+  say("domain %d", value);
+  CALL(getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &len));
+  say("protocol %d", value);
+  CALL(getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &len));
+  say("type %d", value);
+  value = 1;
+  CALL(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value));
+  CALL(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof value));
+  CALL(getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, &len));
+}
+
+/* Who is at the other end, in this image and in the next. */
+static void relay_names(void) {
+  int s, c;
+  char arg[3][32];
+  struct sockaddr_in client;
+  socklen_t len = sizeof client;
+  pair(&s, &c);
+  getsockname(c, (struct sockaddr *)&client, &len);
+  pid_t kid = fork();
+  if (kid == 0) {
+    role("same image");
+    dup2(s, 0);
+    close(s);
+    say_names(0, &client);
+    snprintf(arg[0], sizeof arg[0], "%u", port);
+    snprintf(arg[1], sizeof arg[1], "%u", dead_port);
+    snprintf(arg[2], sizeof arg[2], "%u", client.sin_port);
+    setenv("RELAY_CLIENT", arg[2], 1);
+    execl(self, self, "image_relay_names", arg[0], arg[1], (char *)NULL);
+    _exit(127);
+  }
+  close(s);
+  child_status(kid);
+  char b;
+  CALL(read(c, &b, 1));
+}
+
+static void image_relay_names(void) {
+  role("next image");
+  struct sockaddr_in client = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                               .sin_port = (in_port_t)atoi(getenv("RELAY_CLIENT"))};
+  say_names(0, &client);
+}
+
 const struct scenario s_relay[] = {{"relay_bulk", relay_bulk},
                                    {"relay_in_mid_stream", relay_in_mid_stream},
                                    {"relay_printf", relay_printf},
@@ -211,4 +273,6 @@ const struct scenario s_relay[] = {{"relay_bulk", relay_bulk},
                                    {"relay_in_epoll", relay_in_epoll},
                                    {"relay_nonblocking", relay_nonblocking},
                                    {"relay_of_an_inetd", relay_of_an_inetd},
+                                   {"relay_names", relay_names},
+                                   {"image_relay_names", image_relay_names},
                                    {NULL, NULL}};
