@@ -174,6 +174,20 @@ static void rule_counters(struct table *t, const json_t *r) {
   }
 }
 
+/* Host names in rules, and where the daemon finds them. */
+static void print_hosts(FILE *to, const struct status_view *v, json_t *hosts) {
+  const char *name;
+  json_t *addresses, *a;
+  size_t i;
+  json_object_foreach(hosts, name, addresses) {
+    fprintf(to, "%s:", name);
+    json_array_foreach(addresses, i, a) fprintf(to, " %s", json_string_value(a));
+    if (json_array_size(addresses) == 0)
+      table_text(to, v->coloured, TABLE_RED, " does not resolve; only programs that ask for this name are covered");
+    fputc('\n', to);
+  }
+}
+
 static void print_config(FILE *to, const struct status_view *v, const json_t *c) {
   static const char *const headers[] = {"RULE",       "MODE",    ">MTLS",   ">WOULD-DENY",
                                         ">PLAINTEXT", ">DENIED", ">FAILED", NULL};
@@ -199,6 +213,7 @@ static void print_config(FILE *to, const struct status_view *v, const json_t *c)
   }
   table_print(t, to, v->coloured);
   table_free(t);
+  print_hosts(to, v, json_object_get(c, "hosts"));
 }
 
 /* -- listeners -- */

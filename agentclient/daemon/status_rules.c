@@ -8,6 +8,7 @@
 #include "../observe/format.h"
 #include "../observe/ledger.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,32 @@ static bool used_by(const struct worker *w, const struct config *c, uid_t uid) {
   return false;
 }
 
+/* What the daemon found for a host name of connect rules. */
+static json_t *addresses_json(const struct config *c, const char *name) {
+  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+  json_t *list = json_array();
+  for (size_t i = 0; i < c->found_count; i++) {
+    for (size_t k = 0; strcmp(c->found[i].name, name) == 0 && k < c->found[i].count; k++) {
+      const uint8_t *a = c->found[i].addr[k];
+      bool four = memcmp(a, mapped, sizeof mapped) == 0;
+      char text[INET6_ADDRSTRLEN];
+      json_array_append_new(list,
+                            json_string(inet_ntop(four ? AF_INET : AF_INET6, four ? a + 12 : a, text, sizeof text)));
+    }
+  }
+  return list;
+}
+
+static json_t *hosts_json(const struct config *c) {
+  json_t *hosts = json_object();
+  const char *name;
+  uint32_t rule;
+  for (size_t i = 0; policy_host_at(c->policy, i, &name, &rule); i++)
+    if (!json_object_get(hosts, name))
+      json_object_set_new(hosts, name, addresses_json(c, name));
+  return hosts;
+}
+
 static json_t *config_json(const struct config *c, bool counted, json_t *indices) {
   json_t *o = json_object(), *rules = json_array(), *index = json_object(), *audit = json_object();
   for (uint32_t i = 0; i < policy_rule_count(c->policy); i++) {
@@ -92,6 +119,7 @@ static json_t *config_json(const struct config *c, bool counted, json_t *indices
   json_object_set_new(audit, "lines_are_lost", json_boolean(c->audit_down));
   json_object_set_new(o, "audit", audit);
   json_object_set_new(o, "rules", rules);
+  json_object_set_new(o, "hosts", hosts_json(c));
   if (json_object_get(indices, c->label)) /* the same file with other variables: counted there */
     json_decref(index);
   else

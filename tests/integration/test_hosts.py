@@ -2,6 +2,7 @@
 """Host names in connect rules: covered by the name that a program asks its resolver for, and by the addresses that
 the daemon finds for it. Programs and the daemon live in mount namespaces with an /etc/hosts of the test's own, so
 that each can be told something else."""
+import json
 import os
 import re
 import socket
@@ -9,7 +10,7 @@ import struct
 import subprocess
 import threading
 
-from harness import NATIVE, PYTHON, TD, Skip, entry, until, which
+from harness import NATIVE, PYTHON, SVIDWRAP, TD, Skip, entry, until, which
 
 ID = f"{TD}/app"
 HOME = "127.0.0.77"  # where db.test is
@@ -261,9 +262,12 @@ def test_a_name_that_resolves_later(t):
     hosts = argv[argv.index("sh", argv.index("-c")) + 1]
     t.listening(port, proc=t.spawn(argv, name="server"))
     until("the complaint", lambda: "host name db.test of a connect rule: " in log(t))
+    assert "db.test: does not resolve" in t.run([SVIDWRAP, "status"]).decode()
     with open(hosts, "a") as f:  # in place: it is mounted
         f.write(f"{HOME} db.test\n")
     until("the answer", lambda: "db.test of a connect rule resolves again" in log(t), timeout=40)
+    assert f"db.test: {HOME}\n" in t.run([SVIDWRAP, "status"]).decode()
+    assert json.loads(t.run([SVIDWRAP, "status", "--json"]))["configs"][0]["hosts"] == {"db.test": [HOME]}
     with t.watch(port):
         assert ask(t, config, port, host=HOME, how="by address") == t.marker.decode()
 
