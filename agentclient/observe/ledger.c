@@ -155,6 +155,7 @@ void ledger_entry_clean(struct ledger *l, struct ledger_entry *e) {
 void ledger_lose(struct ledger *l, time_t now) {
   l->gaps.lost = now;
   l->gaps.lost_now++;
+  l->gaps_dirty = true;
 }
 
 void ledger_note(struct ledger *l, const struct ledger_event *ev) {

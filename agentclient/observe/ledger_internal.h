@@ -31,7 +31,7 @@ struct ledger_spans {
 void ledger_spans_free(struct ledger_spans *s);
 /* Counts n of a result at this time. false: out of memory. */
 bool ledger_spans_add(struct ledger_spans *s, int64_t when, enum ledger_result result, uint32_t n, int64_t now);
-/* Puts a span back as it was kept. false: out of memory, or no such span can be. */
+/* Adds a span that was kept. false: out of memory, or no such span can be. */
 bool ledger_spans_restore(struct ledger_spans *s, const struct ledger_span *span);
 void ledger_spans_sum(const struct ledger_spans *s, int64_t from, uint64_t count[LEDGER_RESULTS]);
 
@@ -71,7 +71,8 @@ struct ledger {
   struct ledger_entries all, dirty;
   unsigned rule_count, entry_count;
   struct ledger_gaps gaps;
-  bool keeping; /* somebody takes the dirty ones away */
+  bool keeping;    /* somebody takes the dirty ones away */
+  bool gaps_dirty; /* gaps changed since they were written */
 };
 
 /* The entry of a peer, made if need be; that of the others when there is no room. NULL: it cannot be counted. */

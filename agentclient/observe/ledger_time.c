@@ -104,14 +104,22 @@ bool ledger_spans_add(struct ledger_spans *s, int64_t when, enum ledger_result r
 
 bool ledger_spans_restore(struct ledger_spans *s, const struct ledger_span *span) {
   bool known = span->width == LEDGER_MINUTE || span->width == LEDGER_HOUR || span->width == LEDGER_DAY;
-  if (!known || span->start < 0 || span->start % (int64_t)span->width || s->count >= LEDGER_SPANS_MAX)
+  if (!known || span->start < 0 || span->start % (int64_t)span->width)
     return false;
-  struct ledger_span *last = s->count ? &s->at[s->count - 1] : NULL;
-  if (last && span->start < last->start + (int64_t)last->width)
-    return false;
-  struct ledger_span *x = insert(s, s->count, span->start, span->width);
+  uint32_t i = s->count;
+  while (i > 0 && s->at[i - 1].start > span->start)
+    i--;
+  struct ledger_span *x = NULL;
+  if (i > 0 && span->start < s->at[i - 1].start + (int64_t)s->at[i - 1].width)
+    x = &s->at[i - 1];
+  else if (i < s->count && s->at[i].start < span->start + (int64_t)span->width)
+    x = &s->at[i];
+  else if (s->count >= LEDGER_SPANS_MAX)
+    x = &s->at[i > 0 ? i - 1 : 0];
+  else
+    x = insert(s, i, span->start, span->width);
   if (x)
-    *x = *span;
+    add_up(x->count, span->count);
   return x != NULL;
 }
 
