@@ -4,12 +4,14 @@
  * what a program claims about itself is for log lines only.
  */
 #include "requests.h"
+#include "admin.h"
 #include "listeners.h"
 #include "measure.h"
 #include "message.h"
 #include "outbound.h"
 #include "relaying.h"
 #include "report.h"
+#include "state.h"
 #include "status.h"
 #include "watch.h"
 #include "wirecheck.h"
@@ -148,6 +150,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
     return;
   }
   watch_config(w->watch, config);
+  state_offer(w->state, config, c->cred.uid);
   if (w->options->linger_ms < 0 && !w->options->foreground)
     w->linger_ms = policy_settings(config->policy)->daemon_linger_ms;
   greet(c, config, p.program, p.program_len);
@@ -270,6 +273,7 @@ void requests_dispatch(struct ctl *c, const void *msg, size_t len, int fds[WIRE_
       [WIRE_STATUS] = status_request,
       [WIRE_ALERT] = report_alert,
       [WIRE_RELAY] = relaying_take,
+      [WIRE_ADMIN] = admin_request,
   };
   struct wire_hdr h;
   memcpy(&h, msg, sizeof h);

@@ -140,6 +140,8 @@ enum wire_status wire_check(const void *msg, size_t len, int nfds) {
     return len == sizeof(struct wire_arena) && nfds == 0 ? WIRE_OK : WIRE_BAD_REQUEST;
   case WIRE_RELAY:
     return len == sizeof(struct wire_relay) && nfds == 1 ? WIRE_OK : WIRE_BAD_REQUEST;
+  case WIRE_ADMIN: /* a request, or one in a memfd */
+    return nfds <= 1 && (len > sizeof h) == (nfds == 0) ? WIRE_OK : WIRE_BAD_REQUEST;
   case WIRE_STATUS:
     return len == sizeof h && nfds == 0 ? WIRE_OK : WIRE_BAD_REQUEST;
   default:

@@ -8,6 +8,7 @@
 #include "measure.h"
 #include "probe.h"
 #include "ring.h"
+#include "state.h"
 #include "supervisor.h"
 #include "watch.h"
 #include "../observe/ledger.h"
@@ -313,6 +314,8 @@ int worker_open(struct worker *w, const struct daemon_options *options, const ch
   rc = open_engines(w, threads);
   if (rc == 0)
     rc = open_metrics(w);
+  if (rc == 0 && !(w->state = state_new(w, w->own ? policy_settings(w->own)->state_dir : NULL)))
+    rc = EX_OSERR;
   if (rc == 0 && control_start(w) != 0)
     rc = EX_OSERR;
   if (rc == 0)
@@ -339,6 +342,7 @@ void worker_close(struct worker *w) {
   relay_free(w->relay);
   measure_free(w->measure);
   policy_unref(w->own);
+  state_free(w->state);
   ledger_free(w->ledger);
   if (w->base) {
     workload_stop();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * worker.h - the process that serves: everything it holds, on one control thread. It keeps no state on disk.
+ * worker.h - the process that serves: everything it holds, on one control thread. On disk it keeps counters only
+ * (state.h).
  */
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
@@ -18,6 +19,7 @@
 #include "../observe/tally.h"
 
 struct ledger;
+struct state;
 
 struct worker {
   struct event_base *base;
@@ -42,6 +44,7 @@ struct worker {
   struct tally tally;
   struct ledger *ledger; /* what was decided, counted */
   struct relay *relay;   /* made with the first connection that needs it */
+  struct state *state;   /* and kept */
   struct event idle, sweep, sigterm, sigint, sighup, leash;
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;

@@ -71,8 +71,9 @@ enum wire_type {
 
   WIRE_PLAIN = 11, /* struct wire_plain: a managed connect() goes out in plaintext, as its rule says (off and staged,
                       canary). Nobody waits for the answer (wire_reply). */
-  WIRE_ADMIN = 12, /* struct wire_hdr and JSON behind it ({"verb": ...}), from the CLI, of the daemon's own uid or
-                      root's. Answer: wire_reply, fds: [memfd with the JSON answer] or none. */
+  WIRE_ADMIN = 12, /* struct wire_hdr and JSON behind it ({"verb": ...}), or fds: [sealed memfd with the JSON], from
+                      the CLI, of the daemon's own uid or root's. Answer: wire_reply, fds: [memfd with the JSON
+                      answer] or none. */
   WIRE_RELAY = 13, /* struct wire_relay; fds: [TCP socket]: the connection goes where hooks cannot follow. The sender
                       holds both locks of the slot. Answer: wire_reply, fds: [the program's end of a stream pair]; the
                       slot is then ARENA_MOVED. */

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin.c - who may ask, what was asked, and the answer's way back; and the verb report. Nothing here waits for a
+ * disk.
+ */
+#include "admin.h"
+#include "memory.h"
+#include "message.h"
+#include "state.h"
+#include "worker.h"
+#include "../observe/survey.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REQUEST_MAX (8 * 1024 * 1024)  /* the text of a configuration, twice, in JSON */
+#define ANSWER_MAX  (64 * 1024 * 1024) /* a report of a full ledger is far smaller */
+
+static json_t *report(struct ctl *c, json_t *request, char *why, size_t why_len) {
+  struct worker *w = c->worker;
+  const json_t *since = json_object_get(request, "since");
+  if (!json_is_integer(since) || json_integer_value(since) < 0) {
+    snprintf(why, why_len, "report: since is a time in seconds");
+    return NULL;
+  }
+  struct survey *s = survey_new(w->ledger, (time_t)json_integer_value(since), time(NULL));
+  bool ok = s != NULL;
+  struct config *config;
+  LIST_FOREACH(config, &w->configs, link)
+  for (uint32_t i = 0; ok && i < policy_rule_count(config->policy); i++)
+    ok = survey_rule(s, config->label, policy_rule_at(config->policy, i)) == 0;
+  json_t *answer = ok ? survey_json(s) : NULL;
+  survey_free(s);
+  if (!answer) {
+    snprintf(why, why_len, "the daemon is out of memory");
+    return NULL;
+  }
+  json_object_set_new(answer, "state_dir", json_string(state_dir(w->state)));
+  json_object_set_new(answer, "state_trouble", json_string(state_trouble(w->state)));
+  return answer;
+}
+
+static const struct verb {
+  const char *name;
+  admin_verb run;
+} verbs[] = {
+    {"report", report},
+};
+
+static admin_verb find(const char *name) {
+  for (size_t i = 0; name && i < sizeof verbs / sizeof *verbs; i++)
+    if (strcmp(verbs[i].name, name) == 0)
+      return verbs[i].run;
+  return NULL;
+}
+
+/* From a memfd that nobody can take from under our feet; any other file could make us wait. */
+static json_t *read_fd(int fd, json_error_t *err) {
+  struct stat st;
+  int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) != 0 || st.st_size > REQUEST_MAX) {
+    snprintf(err->text, sizeof err->text, "not a sealed memfd of at most %d bytes", REQUEST_MAX);
+    return NULL;
+  }
+  char *text = malloc((size_t)st.st_size + 1);
+  ssize_t n = text ? pread(fd, text, (size_t)st.st_size, 0) : -1;
+  json_t *request = n >= 0 ? json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, err) : NULL;
+  free(text);
+  return request;
+}
+
+static void send_answer(struct ctl *c, json_t *answer) {
+  char *text = json_dumps(answer, JSON_COMPACT);
+  size_t len = text ? strlen(text) : 0;
+  int fd = text && len <= ANSWER_MAX ? memory_create("svidwrap-answer", len) : -1;
+  if (fd < 0 || pwrite(fd, text, len, 0) != (ssize_t)len) {
+    ctl_reply(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
+  } else {
+    memory_seal(fd);
+    struct wire_reply r = {.status = WIRE_OK};
+    message_header(&r.hdr, WIRE_REPLY, sizeof r);
+    ctl_answer(c, &r, sizeof r, &fd, 1, false);
+  }
+  if (fd >= 0)
+    close(fd);
+  free(text);
+}
+
+void admin_request(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
+  char why[WIRE_TEXT_MAX] = "";
+  json_error_t err = {.text = "no JSON object"};
+  if (c->cred.uid != 0 && c->cred.uid != c->worker->uid) {
+    ctl_reply(c, WIRE_REFUSED, EPERM, "this daemon takes orders from root and from uid %u", (unsigned)c->worker->uid);
+    return;
+  }
+  const char *text = (const char *)msg + sizeof(struct wire_hdr);
+  json_t *request = fds[0] >= 0 ? read_fd(fds[0], &err)
+                                : json_loadb(text, len - sizeof(struct wire_hdr), JSON_REJECT_DUPLICATES, &err);
+  const char *name = json_string_value(json_object_get(request, "verb"));
+  admin_verb verb = find(name);
+  json_t *answer = verb ? verb(c, request, why, sizeof why) : NULL;
+  if (answer)
+    send_answer(c, answer);
+  else if (!request)
+    ctl_reply(c, WIRE_BAD_REQUEST, EINVAL, "%s", err.text);
+  else if (!verb)
+    ctl_reply(c, WIRE_BAD_REQUEST, EINVAL, "this daemon does not know the verb '%.64s'", name ? name : "");
+  else
+    ctl_reply(c, WIRE_REFUSED, EINVAL, "%s", why);
+  json_decref(answer);
+  json_decref(request);
+}

@@ -1,0 +1,1 @@
+test_since_SRCS := agentclient/cli/since.c
