@@ -4,8 +4,7 @@
  * disk.
  */
 #include "admin.h"
-#include "memory.h"
-#include "message.h"
+#include "document.h"
 #include "state.h"
 #include "worker.h"
 #include "../observe/survey.h"
@@ -17,8 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REQUEST_MAX (8 * 1024 * 1024)  /* the text of a configuration, twice, in JSON */
-#define ANSWER_MAX  (64 * 1024 * 1024) /* a report of a full ledger is far smaller */
+#define REQUEST_MAX (8 * 1024 * 1024) /* the text of a configuration, twice, in JSON */
 
 static json_t *report(struct ctl *c, json_t *request, char *why, size_t why_len) {
   struct worker *w = c->worker;
@@ -73,23 +71,6 @@ static json_t *read_fd(int fd, json_error_t *err) {
   return request;
 }
 
-static void send_answer(struct ctl *c, json_t *answer) {
-  char *text = json_dumps(answer, JSON_COMPACT);
-  size_t len = text ? strlen(text) : 0;
-  int fd = text && len <= ANSWER_MAX ? memory_create("svidwrap-answer", len) : -1;
-  if (fd < 0 || pwrite(fd, text, len, 0) != (ssize_t)len) {
-    ctl_reply(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
-  } else {
-    memory_seal(fd);
-    struct wire_reply r = {.status = WIRE_OK};
-    message_header(&r.hdr, WIRE_REPLY, sizeof r);
-    ctl_answer(c, &r, sizeof r, &fd, 1, false);
-  }
-  if (fd >= 0)
-    close(fd);
-  free(text);
-}
-
 void admin_request(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
   char why[WIRE_TEXT_MAX] = "";
   json_error_t err = {.text = "no JSON object"};
@@ -104,13 +85,12 @@ void admin_request(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
   admin_verb verb = find(name);
   json_t *answer = verb ? verb(c, request, why, sizeof why) : NULL;
   if (answer)
-    send_answer(c, answer);
+    document_answer(c, answer);
   else if (!request)
     ctl_reply(c, WIRE_BAD_REQUEST, EINVAL, "%s", err.text);
   else if (!verb)
     ctl_reply(c, WIRE_BAD_REQUEST, EINVAL, "this daemon does not know the verb '%.64s'", name ? name : "");
   else
     ctl_reply(c, WIRE_REFUSED, EINVAL, "%s", why);
-  json_decref(answer);
   json_decref(request);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * admin.h - what an operator asks of a running daemon (WIRE_ADMIN): JSON verbs, from the daemon's own uid or root's
- * alone. A request that does not fit a message comes in a sealed memfd, and so does every answer.
+ * alone. A request that does not fit a message comes in a sealed memfd; every answer does.
  *
  *   {"verb": "report", "since": SECONDS}         the survey (survey.h); since: UNIX time
  */
