@@ -76,6 +76,20 @@ public class Ask {
   }
 }
 """
+# Resolves argv[1] once, and then connects to that address whenever it is told a line.
+PATIENT = r"""
+import errno, socket, sys
+where = socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), socket.AF_INET, socket.SOCK_STREAM)[0][4]
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        with socket.create_connection(where, timeout=20) as s:
+            s.sendall(f"GET /{sys.argv[3]} HTTP/1.0\r\n\r\n".encode())
+            got = b"".join(iter(lambda: s.recv(1000), b""))
+        print("good" if got.endswith(sys.argv[3].encode()) else "ended", flush=True)
+    except OSError as e:
+        print(errno.errorcode.get(e.errno, e), flush=True)
+"""
 
 
 def world(t, argv, **hosts):
@@ -298,3 +312,30 @@ def test_the_name_is_told_to_the_server(t):
         hexadecimal = "".join(line[7:54].replace("-", " ") for line in dump[1].splitlines()) if dump else ""
         name = bytes.fromhex(hexadecimal)[5:].decode() or None  # behind the lengths and the type
         assert name == want, (name, want, text)
+
+
+def test_a_reload_brings_a_name_that_was_resolved_before(t):
+    """What a program asked for is remembered from its start, whether a rule names it or not."""
+    if NATIVE:
+        raise Skip("natively there is no reload")
+    port = t.port()
+    serve(t, port)
+    config = t.config(connect=[{"to": f"10.9.9.9:{port}", "allow": [ID]}])
+    read, write = os.pipe()
+    t.cleanups.append(lambda: os.close(write))
+    argv = world(t, t.wrap(config, [PYTHON, "-c", PATIENT, "db.test", str(port), t.marker.decode()]), db=HOME)
+    with os.fdopen(read) as stdin:
+        proc = t.spawn(argv, name="patient", stdin=stdin)
+    proc.line("^ready")
+    os.write(write, b"\n")
+    proc.line("^ready\n(ended|ECONNRESET)$")  # plaintext to a server that wants TLS
+    with open(t.config(connect=rule(port))) as f:
+        text = f.read()
+    with open(config + ".new", "w") as f:
+        f.write(text)
+    os.rename(config + ".new", config)
+    until("the reload", lambda: f"{config}: the new policy is in force" in log(t))
+    with t.watch(port):
+        os.write(write, b"\n")
+        proc.line("^good$")
+    t.audited("the rule by name", direction="outbound", result="allowed", rule="by name")
