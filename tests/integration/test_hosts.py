@@ -339,3 +339,28 @@ def test_a_reload_brings_a_name_that_was_resolved_before(t):
         os.write(write, b"\n")
         proc.line("^good$")
     t.audited("the rule by name", direction="outbound", result="allowed", rule="by name")
+
+
+def test_nginx_resolves_in_the_master_and_connects_in_workers(t):
+    """What the parent was told its children know, under another uid, too."""
+    port, front = t.port(), t.port()
+    t.agent([entry(ID), entry(ID, uid=65534)])
+    config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port))
+    proc = t.spawn(world(t, t.wrap(config, [PYTHON, "-c", SERVER, str(port)])), name="server")
+    t.listening(port, proc=proc)
+    work = os.path.join(t.dir, "nginx")
+    os.mkdir(work)
+    os.chmod(work, 0o777)
+    with open(os.path.join(t.dir, "nginx.conf"), "w") as f:
+        f.write(f"""user nobody nogroup; worker_processes 2; daemon off; pid {work}/pid; error_log stderr info;
+events {{ worker_connections 64; }}
+http {{ access_log off; client_body_temp_path {work}/b; proxy_temp_path {work}/p; fastcgi_temp_path {work}/f;
+  uwsgi_temp_path {work}/u; scgi_temp_path {work}/s;
+  server {{ listen 127.0.0.1:{front}; location / {{ proxy_pass http://db.test:{port}; }} }} }}
+""")
+    nginx = t.spawn(world(t, t.wrap(config, [which("nginx"), "-c", f.name, "-p", work]), db=HOME), name="nginx")
+    t.listening(front, proc=nginx)
+    with t.watch(port):
+        for _ in range(4):
+            out = t.run([which("curl"), "-sS", "--fail", f"http://127.0.0.1:{front}/{t.marker.decode()}"])
+            assert out == t.marker, out
