@@ -3,8 +3,8 @@
  * hello.c - the first exchange of a session.
  *
  * The configuration is opened by the program's own process (its mount namespace, its rights) and passed as
- * a descriptor, with the values of those environment variables that the file mentions, and no others. The
- * shim does not parse it.
+ * a descriptor, with the values of those environment variables that the file mentions and of those that override a
+ * rule's mode, and no others. The shim does not parse it.
  */
 #include "hello.h"
 
@@ -67,11 +67,31 @@ static void append_var(struct message *m, size_t *used, size_t from, const char 
     *used = start;
 }
 
-/* Every ${NAME that the text mentions. */
+struct overrides {
+  struct message *m;
+  size_t *used, from;
+};
+
+/* SVIDWRAP_LISTEN_6379_MODE, SVIDWRAP_CONNECT_REDIS_PERCENT ...: what they mean is the daemon's to say. */
+static bool append_override(const char *entry, void *arg) {
+  struct overrides *o = arg;
+  char name[128];
+  size_t n = strcspn(entry, "=");
+  if (n >= sizeof name ||
+      (strncmp(entry, "SVIDWRAP_LISTEN_", 16) != 0 && strncmp(entry, "SVIDWRAP_CONNECT_", 17) != 0))
+    return true;
+  memcpy(name, entry, n);
+  name[n] = 0;
+  append_var(o->m, o->used, o->from, name);
+  return true;
+}
+
+/* Every ${NAME} that the text mentions. */
 static void append_vars(struct message *m, size_t *used, int fd) {
   size_t from = *used;
   struct stat st;
   append_var(m, used, from, "SPIFFE_ENDPOINT_SOCKET");
+  environ_each(append_override, &(struct overrides){m, used, from});
   if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 || st.st_size > CONFIG_MAX)
     return; /* the daemon says what is wrong with it */
   size_t size = (size_t)st.st_size;

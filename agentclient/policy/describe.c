@@ -81,6 +81,7 @@ static void listen_json(json_t *o, const struct policy_item *item) {
 
 static void connect_json(json_t *o, const struct policy_rule *rule) {
   json_object_set_new(o, "percent", json_integer(rule->percent));
+  set(o, "percent_from", rule->percent_from);
   set(o, "sticky", rule->sticky ? "process" : "none");
   set(o, "on_failure", rule->on_failure == POLICY_FAILURE_SUSPEND ? "suspend" : "error");
   json_object_set_new(o, "suspend_for_ms", json_integer(rule->suspend_for_ms));
@@ -97,6 +98,7 @@ static json_t *rule_json(const struct policy_item *item, size_t index) {
   set(o, "name", item->rule.name);
   json_object_set_new(o, "line", json_integer(item->rule.line));
   set(o, "mode", policy_mode_name(item->rule.mode));
+  set(o, "mode_from", item->rule.mode_from);
   json_object_set_new(o, "staged", json_boolean(item->rule.staged));
   for (const struct policy_entry *e = item->entries; e; e = e->next) {
     char text[ADDRESS_TEXT];
@@ -180,6 +182,10 @@ static void print_mode(FILE *f, const struct policy_item *item) {
   if (r->mode == RULES_PERMISSIVE)
     fprintf(f, ", plaintext after %u ms of silence", r->detect_timeout_ms);
   fprintf(f, "%s\n", r->audit_only ? ", policy: audit (logs what it would have denied)" : "");
+  if (r->mode_from)
+    fprintf(f, "  %-11s %s\n", "by", r->mode_from);
+  if (r->percent_from)
+    fprintf(f, "  %-11s %s\n", "by", r->percent_from);
   if (r->mode == RULES_PERMISSIVE)
     print_networks(f, "plaintext", &item->plaintext_from);
 }

@@ -121,7 +121,7 @@ static char *set_key(const char *text, size_t len, const struct policy *p, size_
 static bool means(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,
                   const struct policy *want) {
   char why[512];
-  struct policy *got = policy_parse(path, text, len, lookup, arg, why, sizeof why);
+  struct policy *got = policy_parse_as_written(path, text, len, lookup, arg, why, sizeof why);
   bool same = got && got->item_count == want->item_count;
   for (size_t i = 0; same && i < want->item_count; i++) {
     const struct policy_rule *a = &got->items[i].rule, *b = &want->items[i].rule;
@@ -150,7 +150,7 @@ int policy_edit_mode(const char *path, const char *text, size_t len, policy_look
                      size_t why_len) {
   int rc = -1;
   *out = NULL;
-  struct policy *p = policy_parse(path, text, len, lookup, arg, why, why_len);
+  struct policy *p = policy_parse_as_written(path, text, len, lookup, arg, why, why_len);
   struct policy *want = p ? policy_with_mode(p, rule, mode, percent, why, why_len) : NULL;
   int at = want ? policy_find(p, rule, why, why_len) : -1;
   if (at >= 0) {

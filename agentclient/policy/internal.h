@@ -95,6 +95,7 @@ struct reader {
   const char *path;
   policy_lookup lookup;
   void *arg;
+  bool as_written; /* no overrides by the environment */
   size_t expanded; /* bytes that variables brought in so far */
   char *why;
   size_t why_len;
@@ -168,8 +169,18 @@ const struct policy_pattern *patterns_match(const struct policy_patterns *list, 
 /* modes.c: the index of the rule with this name; -1 and a message that tells which there are. */
 int policy_find(const struct policy *p, const char *rule, char *why, size_t why_len);
 
+/* modes.c: why an item cannot have this mode and percentage (UINT32_MAX: as it is); NULL: it can. */
+const char *policy_mode_wrong(const struct policy_item *item, enum rules_mode mode, uint32_t percent);
+
 /* rule.c: the listen: and connect: lists. */
 int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect);
+
+/* overrides.c: modes and percentages by the environment. */
+int reader_overrides(struct reader *r);
+
+/* policy.c: policy_parse() without overrides. */
+struct policy *policy_parse_as_written(const char *path, const char *text, size_t len, policy_lookup lookup,
+                                       void *arg, char *why, size_t why_len);
 
 /* expand.c */
 const char *expand_variables(struct reader *r, const struct ynode *n);

@@ -61,8 +61,7 @@ int policy_find(const struct policy *p, const char *rule, char *why, size_t why_
   return -1;
 }
 
-/* NULL: this rule may have this mode. */
-static const char *check_mode(const struct policy_item *item, enum rules_mode mode, uint32_t percent) {
+const char *policy_mode_wrong(const struct policy_item *item, enum rules_mode mode, uint32_t percent) {
   if (mode == RULES_PERMISSIVE && item->rule.kind != RULES_LISTEN)
     return "permissive is for listen rules; a connect rule is off, canary or enforce";
   if (mode == RULES_CANARY && item->rule.kind != RULES_CONNECT)
@@ -81,7 +80,7 @@ struct policy *policy_with_mode(const struct policy *p, const char *rule, enum r
   int at = policy_find(p, rule, why, why_len);
   if (at < 0)
     return NULL;
-  const char *wrong = check_mode(&p->items[at], mode, percent);
+  const char *wrong = policy_mode_wrong(&p->items[at], mode, percent);
   if (wrong) {
     snprintf(why, why_len, "rule '%s': %s", rule, wrong);
     return NULL;

@@ -148,14 +148,20 @@ static int read_file(struct reader *r, struct pool *nodes, const char *text, siz
     return -1;
   if (settle(r, &raw) != 0)
     return -1;
-  return reader_rules(r, raw.listen, raw.connect);
+  return reader_rules(r, raw.listen, raw.connect) != 0 ? -1 : reader_overrides(r);
 }
 
-struct policy *policy_parse(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,
-                            char *why, size_t why_len) {
+static struct policy *parse(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,
+                            bool as_written, char *why, size_t why_len) {
   struct policy *p = calloc(1, sizeof *p);
   struct pool nodes = {NULL};
-  struct reader r = {.policy = p, .path = path, .lookup = lookup, .arg = arg, .why = why, .why_len = why_len};
+  struct reader r = {.policy = p,
+                     .path = path,
+                     .lookup = lookup,
+                     .arg = arg,
+                     .as_written = as_written,
+                     .why = why,
+                     .why_len = why_len};
   snprintf(why, why_len, "%s:1:1: out of memory", path);
   if (!p)
     return NULL;
@@ -172,6 +178,16 @@ struct policy *policy_parse(const char *path, const char *text, size_t len, poli
   if (why_len)
     *why = '\0';
   return p;
+}
+
+struct policy *policy_parse(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,
+                            char *why, size_t why_len) {
+  return parse(path, text, len, lookup, arg, false, why, why_len);
+}
+
+struct policy *policy_parse_as_written(const char *path, const char *text, size_t len, policy_lookup lookup,
+                                       void *arg, char *why, size_t why_len) {
+  return parse(path, text, len, lookup, arg, true, why, why_len);
 }
 
 struct policy *policy_read(const char *path, int fd, policy_lookup lookup, void *arg, char *why, size_t why_len) {

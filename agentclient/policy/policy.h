@@ -72,18 +72,20 @@ struct policy_rule {
   size_t alpn_len;
   bool resumption; /* true unless the rule says off */
   struct policy_limits limits;
-  enum policy_on_revoke on_revoke;   /* the agent took our identity away */
-  enum policy_on_change on_change;   /* a new policy does not allow it any more */
-  bool staged;                       /* mode off with an allow list: prepared for a later mode */
-  uint32_t percent;                  /* canary */
-  bool sticky;                       /* canary: sticky: process */
-  enum policy_on_failure on_failure; /* canary */
-  uint32_t suspend_for_ms;           /* canary, on_failure: suspend */
-  uint32_t detect_timeout_ms;        /* permissive: a peer that says nothing for so long is plaintext */
+  enum policy_on_revoke on_revoke;      /* the agent took our identity away */
+  enum policy_on_change on_change;      /* a new policy does not allow it any more */
+  bool staged;                          /* mode off with an allow list: prepared for a later mode */
+  uint32_t percent;                     /* canary */
+  bool sticky;                          /* canary: sticky: process */
+  enum policy_on_failure on_failure;    /* canary */
+  uint32_t suspend_for_ms;              /* canary, on_failure: suspend */
+  const char *mode_from, *percent_from; /* the environment variable that has the say in it, or NULL: the file */
+  uint32_t detect_timeout_ms;           /* permissive: a peer that says nothing for so long is plaintext */
 };
 
-/* Reads a configuration text. path is for messages only. lookup answers ${NAME} (NULL: not set) and the
- * defaults that come from the environment (SPIFFE_ENDPOINT_SOCKET). On failure NULL and
+/* Reads a configuration text. path is for messages only. lookup answers ${NAME} (NULL: not set), the defaults that
+ * come from the environment (SPIFFE_ENDPOINT_SOCKET) and what it may override: SVIDWRAP_LISTEN_PORT_MODE,
+ * SVIDWRAP_CONNECT_NAME_MODE, ..._PERCENT (not where the file says enforce_config). On failure NULL and
  * "path:line:col: message" in why. */
 typedef const char *(*policy_lookup)(void *arg, const char *name);
 struct policy *policy_parse(const char *path, const char *text, size_t len, policy_lookup lookup, void *arg,

@@ -159,3 +159,34 @@ def test_variables_in_the_configuration(t):
         t.listening(port, proc=proc)
         out = client(t, config, MANY_CLIENT, port, extra=extra).ok()
         assert out.endswith(b"good 1 bad 0\n"), out
+
+
+def test_own_trust_domain_in_patterns(t):
+    port = prepare(t)
+    own, other = ["spiffe://{trust_domain}/app"], ["spiffe://*/elsewhere"]
+    for serve, dial, want in ((own, own, True), (other, own, False), (own, other, False)):
+        proc = echo_server(t, t.config(listen=[{"port": port, "allow": serve}]), port)
+        with t.watch(port):
+            good, out = served(t, t.config(connect=[{"to": f"127.0.0.1:{port}", "allow": dial}]), port)
+        assert good == want, (serve, dial, out)
+        proc.stop()
+        t.gone(port)
+
+
+def test_a_variable_overrides_the_mode_of_one_rule(t):
+    port = prepare(t)
+    off = {"mode": "off", "allow": [ID]}
+    config = t.config(listen=[{"port": port, **off}], connect=[{"name": "my-echo", "to": f"127.0.0.1:{port}", **off}])
+    extra = {f"SVIDWRAP_LISTEN_{port}_MODE": "enforce", "SVIDWRAP_CONNECT_MY_ECHO_MODE": "canary",
+             "SVIDWRAP_CONNECT_MY_ECHO_PERCENT": "100"}
+    for how in ("run", "preload"):
+        proc = echo_server(t, config, port, how=how, extra=extra)
+        with t.watch(port):
+            exchange(t, config, port, how=how, extra=extra)
+        out = client(t, config, MANY_CLIENT, port, how=how).ok()  # as the file says: plaintext, which the server refuses
+        assert not out.endswith(b"good 1 bad 0\n"), out
+        proc.stop()
+        t.gone(port)
+    wrong = {f"SVIDWRAP_LISTEN_{port}_MODE": "enforced"}
+    proc = t.wrapped(config, [PYTHON, "-c", ECHO_SERVER, str(port)], extra=wrong)
+    assert proc.wait() == 78 and f"SVIDWRAP_LISTEN_{port}_MODE holds 'enforced'" in proc.text(), proc.text()
