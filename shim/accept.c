@@ -66,6 +66,13 @@ static void park(int n) {
   libc_real()->send(n, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Connections that the daemon could not end itself: who waits on them, wakes. */
+static void shut_revoked(int fd, struct sock *s, void *arg) {
+  (void)arg;
+  if (atomic_load(&s->kind) == SOCK_CONN && conn_revoked(&s->conn))
+    libc_real()->shutdown(fd, SHUT_RDWR);
+}
+
 /* The daemon rang: it is new, or it needs a fresh agent connection. */
 static void answer_ring(struct listener *l, uint32_t kind, const struct ucred *from) {
   if (session_is_elsewhere(from->uid)) {
@@ -82,6 +89,8 @@ static void answer_ring(struct listener *l, uint32_t kind, const struct ucred *f
   } else if (kind == HANDOVER_AGENT) {
     if (session_ready(false) == 0)
       session_agent(0, NULL, NULL);
+  } else if (kind == HANDOVER_SWEEP) {
+    fdtab_each(shut_revoked, NULL);
   }
 }
 
@@ -154,7 +163,8 @@ static enum verdict take_connection(const struct listener *l, int n, struct wire
   int rc = m->kind == HANDOVER_PLAIN ? install(l, n, tcp, NULL, flags) : install_protected(l, n, tcp, m, flags);
   libc_real()->close(tcp);
   if (rc != 0) {
-    session_complain("a connection could not be taken over: %s", strerror(-rc));
+    if (rc != -ECONNABORTED) /* revoked before we had it */
+      session_complain("a connection could not be taken over: %s", strerror(-rc));
     libc_real()->close(n);
   }
   if (spared || rc != 0)

@@ -65,12 +65,43 @@ static void unlock_side(pthread_mutex_t *m, uint32_t *busy) {
   pthread_mutex_unlock(m);
 }
 
+static void wipe(struct arena_slot *s);
+
+/* Nothing is sent or opened any more: no key is needed. Who is at work on a side wipes it when it is done. */
+static void wipe_revoked(struct conn_op *op) {
+  lock_signals saved;
+  lock_signals_block(&saved);
+  if (lock_side(op, &op->s->rlock, &op->s->r_busy, true) == 0) {
+    if (lock_side(op, &op->s->wlock, &op->s->w_busy, true) == 0) {
+      if (op->s->r_error != EBADF)
+        wipe(op->s);
+      unlock_side(&op->s->wlock, &op->s->w_busy);
+    }
+    unlock_side(&op->s->rlock, &op->s->r_busy);
+  }
+  lock_signals_restore(&saved);
+}
+
+static int revoked_error(const struct arena_slot *s) {
+  uint32_t revoked = atomic_load_explicit(&s->revoked, memory_order_relaxed);
+  return revoked < 4096 ? -(int)revoked : -ECONNRESET;
+}
+
+bool conn_revoked(const struct conn *c) { return c->slot && c->slot->use == c->use && revoked_error(c->slot) != 0; }
+
+int conn_error(const struct conn_op *op, int rc) {
+  int revoked = revoked_error(op->s);
+  return revoked && rc < 0 ? revoked : rc;
+}
+
 static int lock_outer(struct conn_op *op, pthread_mutex_t *m, uint32_t *busy) {
   if (atomic_load(&op->c->closed))
     return -EBADF;
-  uint32_t revoked = atomic_load_explicit(&op->s->revoked, memory_order_relaxed);
-  if (revoked)
-    return revoked < 4096 ? -(int)revoked : -ECONNRESET;
+  int revoked = revoked_error(op->s);
+  if (revoked) {
+    wipe_revoked(op);
+    return revoked;
+  }
   lock_signals_block(&op->signals);
   int rc = lock_side(op, m, busy, false);
   if (rc)
@@ -204,6 +235,8 @@ static int side_begin(struct arena_side *side, uint16_t cipher) {
 static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   if (slot->magic != ARENA_SLOT_MAGIC || slot->use != use || atomic_load(&slot->state) != ARENA_READY)
     return -ESTALE;
+  if (atomic_load(&slot->revoked))
+    return -ECONNABORTED;
   if (record_hash_len(slot->cipher) == 0 || slot->role > ARENA_SERVER)
     return -EPROTO;
   memset(&slot->r_have, 0, (size_t)((uint8_t *)&slot->w_off - (uint8_t *)&slot->r_have));
@@ -346,7 +379,8 @@ static void last_close(struct conn_op *op) {
     return;
   }
   int r = lock_side(op, &op->s->rlock, &op->s->r_busy, false);
-  bool clean = r == 0 && !unread(op); /* before the write lock: it may have to send an alert */
+  bool clean =
+      r == 0 && !revoked_error(op->s) && !unread(op); /* before the write lock: it may have to send an alert */
   int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
   if (w == 0 && clean && check_write(op->s) == 0 && op->fd >= 0)
     send_close_notify(op);

@@ -77,6 +77,9 @@ int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg);
  * makes it a connection of this process. 0 or -EPROTO, -ENOMEM. */
 int conn_adopt(struct conn *c, struct arena_slot *slot);
 
+/* The daemon has ended it: every call on it fails. */
+bool conn_revoked(const struct conn *c);
+
 /* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
 int conn_fionread(struct conn *c, int fd, int *bytes);
 

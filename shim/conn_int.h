@@ -97,6 +97,9 @@ int conn_lock_read(struct conn_op *op);
 void conn_unlock_read(struct conn_op *op);
 int conn_lock_write(struct conn_op *op);
 void conn_unlock_write(struct conn_op *op);
+/* What a call that ends with rc (a result or a negative errno) answers: a revoked connection has one error for all.
+ */
+int conn_error(const struct conn_op *op, int rc);
 /* The write lock from under the read lock. try: without waiting; 1: somebody has it. */
 int conn_nest_write(struct conn_op *op, bool try);
 void conn_unnest_write(struct conn_op *op);

@@ -318,6 +318,8 @@ static ssize_t read_all(struct conn_op *op, struct conn_cursor *cur, int flags) 
       int rc = conn_wait_read(op->fd, flags, &wait);
       if (rc == 0 && conn_owns && !conn_owns(op->c, op->fd))
         rc = -EBADF;
+      if (rc < 0 && rc != -EBADF)
+        rc = conn_error(op, rc);
       if (rc < 0 && done)
         remember(op, -rc);
       if (rc < 0)

@@ -284,6 +284,8 @@ static ssize_t write_all(struct conn_op *op, struct conn_cursor *cur, int flags)
         rc = -EBADF;
       if (rc == 0)
         continue;
+      if (rc != -EBADF)
+        rc = conn_error(op, rc);
     }
     ssize_t done = (ssize_t)(total - cur->left);
     if (done > 0 || rc == 0)

@@ -194,6 +194,22 @@ static bool judge_again(struct listener *l, struct serve_conn *c) {
   return false;
 }
 
+/* t: NULL in plaintext. -1: out of memory; a connection that nobody knows of could not be ended. */
+static int listener_remember(struct listener *l, const struct serve_conn *c, const struct slots_ticket *t) {
+  struct live_new n = {.session = l->speaker,
+                       .inbound = true,
+                       .rule = c->rule,
+                       .fd = c->fd,
+                       .match = (const struct sockaddr *)&l->local,
+                       .match_len = l->local_len};
+  if (t) {
+    n.slots = l->slots;
+    n.ticket = *t;
+    n.result = &c->result;
+  }
+  return live_add(l->worker, &n);
+}
+
 static void listener_deliver(void *arg, struct serve_conn *c) {
   struct listener *l = arg;
   if (c->plain) {
@@ -225,7 +241,7 @@ static void listener_deliver(void *arg, struct serve_conn *c) {
     serve_taken(l->serve);
     return;
   }
-  if (listener_report(l, c) != 0) {
+  if (listener_remember(l, c, &t) != 0 || listener_report(l, c) != 0) {
     slots_abandon(l->slots, t);
     serve_conn_free(c);
     serve_taken(l->serve);
@@ -237,6 +253,12 @@ static void listener_deliver(void *arg, struct serve_conn *c) {
 static void listener_taken(void *arg) {
   struct listener *l = arg;
   serve_taken(l->serve);
+}
+
+static void listener_taken_plain(void *arg, const struct serve_conn *c) {
+  struct listener *l = arg;
+  if (listener_remember(l, c, NULL) != 0)
+    log_error(l->worker->log, "out of memory: a connection in plaintext will not end when its rule does");
 }
 
 /* Plaintext that waits in a queue of ours must not outlive the rule that let it through. */
@@ -336,7 +358,8 @@ static void listener_poll(evutil_socket_t fd, short what, void *arg) {
 struct listener *listener_new(struct worker *w, struct session *s, const char *name, int fd, int backlog) {
   static const struct serve_ops serve_ops = {listener_credentials, listener_plain_at_once, listener_deliver,
                                              listener_refused};
-  static const struct standin_ops standin_ops = {listener_taken, listener_gone, listener_withdrawn};
+  static const struct standin_ops standin_ops = {listener_taken, listener_gone, listener_taken_plain,
+                                                 listener_withdrawn};
   struct listener *l = calloc(1, sizeof *l);
   if (!l)
     return NULL;
@@ -420,6 +443,12 @@ bool listeners_ring_agent(struct session *s) {
   LIST_FOREACH(a, &s->attached, of_session)
   standin_ring(a->listener->standin, HANDOVER_AGENT);
   return !LIST_EMPTY(&s->attached);
+}
+
+void listeners_ring_sweep(struct session *s) {
+  struct attach *a;
+  LIST_FOREACH(a, &s->attached, of_session)
+  standin_ring(a->listener->standin, HANDOVER_SWEEP);
 }
 
 static bool speaks_for(const struct session *s, const struct listener *l) {

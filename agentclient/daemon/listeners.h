@@ -64,6 +64,9 @@ void listeners_identity_changed(struct session *s, bool denied);
 /* Rings the session's programs for a fresh agent connection. false: it has no stand-in. */
 bool listeners_ring_agent(struct session *s);
 
+/* Rings the session's programs to shut the connections down that were revoked. */
+void listeners_ring_sweep(struct session *s);
+
 /* The arena of a listener or session that has this id, for somebody of the same uid or who speaks for the listener.
  * NULL: unknown. */
 struct slots *listeners_arena(struct worker *w, uint64_t arena_id, const struct session *asker);

@@ -185,6 +185,21 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "%s", result->reason);
     return;
   }
+  struct live_new n = {.session = o->session,
+                       .rule = o->rule,
+                       .fd = o->fd,
+                       .match = (const struct sockaddr *)&o->request.dest,
+                       .match_len = o->request.dest_len,
+                       .hosts = &o->hosts,
+                       .slots = o->session->slots,
+                       .ticket = t,
+                       .result = result};
+  if (live_add(o->worker, &n) != 0) {
+    slots_abandon(o->session->slots, t);
+    let_go(o);
+    answer(o->ctl, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
+    return;
+  }
   if (report(o, result) != 0) {
     slots_abandon(o->session->slots, t);
     o->session->dial_failed++;

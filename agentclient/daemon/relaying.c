@@ -63,7 +63,7 @@ static void name_after(int end, int tcp, const struct arena_slot *slot) {
 static int take(struct worker *w, struct slots *slots, struct slots_ticket t, int *tcp, int *theirs) {
   const struct arena_slot *slot = slots_live(slots, t);
   int pair[2];
-  if (!slot || !is_connected_tcp(*tcp))
+  if (!slot || !is_connected_tcp(*tcp) || live_revoked(slots, t))
     return -ENOENT;
   if (!w->relay && !(w->relay = relay_new()))
     return -ENOMEM;
@@ -88,6 +88,7 @@ static int take(struct worker *w, struct slots *slots, struct slots_ticket t, in
     close(pair[1]);
     return rc;
   }
+  live_relayed(slots, t);
   slots_moved(slots, t);
   *theirs = pair[1];
   return 0;

@@ -45,6 +45,7 @@ static void rematch(struct worker *w, struct config *c) {
   LIST_FOREACH(s, &w->sessions, link)
   if (s->config == c)
     outbound_policy_changed(s);
+  live_policy_changed(w, c);
 }
 
 int config_apply(struct worker *w, struct config *c, struct policy *fresh, char *why, size_t why_len) {

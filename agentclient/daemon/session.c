@@ -244,6 +244,7 @@ static void session_changed(struct session *s) {
   listeners_identity_changed(s, state == SOURCE_DENIED);
   if (state == SOURCE_DENIED)
     outbound_identity_denied(s);
+  live_identity_changed(s, state == SOURCE_DENIED);
   if (state != SOURCE_WAITING) {
     /* Each is called once, also when what it does makes new ones. */
     struct session_waits due = TAILQ_HEAD_INITIALIZER(due);

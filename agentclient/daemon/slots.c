@@ -26,6 +26,8 @@ struct slot_info {
   uint32_t next_free; /* in the free list */
   int64_t delivered_ms;
   bool allocated, delivered;
+  void (*freed)(void *arg); /* told when it is */
+  void *arg;
 };
 
 struct slots {
@@ -95,10 +97,14 @@ void slots_past(struct slots_totals *t) { *t = past; }
 static void slot_free(struct slots *a, uint32_t i) {
   slot_count(slot_at(a, i));
   slot_wipe(slot_at(a, i));
+  void (*freed)(void *arg) = a->info[i].freed;
   a->info[i].allocated = a->info[i].delivered = false;
+  a->info[i].freed = NULL;
   a->info[i].next_free = a->free_list;
   a->free_list = i;
   a->used--;
+  if (freed)
+    freed(a->info[i].arg); /* last: it may drop its reference */
 }
 
 /* A LIVE slot is the program's: its connection goes on without us, and the kernel frees the pages with the
@@ -125,23 +131,23 @@ void slots_unref(struct slots *a) {
   free(a);
 }
 
+/* A program that takes it this very moment wins. */
+static void slot_collect(struct slots *a, uint32_t i, int64_t now) {
+  struct arena_slot *s = slot_at(a, i);
+  uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire), ready = ARENA_READY;
+  if (state == ARENA_RELEASED || (state == ARENA_READY && now - a->info[i].delivered_ms > UNTAKEN_MS &&
+                                  atomic_compare_exchange_strong(&s->state, &ready, ARENA_FREE)))
+    slot_free(a, i);
+}
+
 void slots_sweep(struct slots *a) {
+  a->refs++;
   int64_t now = a->swept_ms = clock_ms();
   for (uint32_t i = 0; i < a->known; i++) {
-    struct slot_info *in = &a->info[i];
-    if (!in->allocated || !in->delivered)
-      continue;
-    struct arena_slot *s = slot_at(a, i);
-    uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
-    if (state == ARENA_RELEASED) {
-      slot_free(a, i);
-    } else if (state == ARENA_READY && now - in->delivered_ms > UNTAKEN_MS) {
-      /* A program that takes it this very moment wins. */
-      uint32_t ready = ARENA_READY;
-      if (atomic_compare_exchange_strong(&s->state, &ready, ARENA_FREE))
-        slot_free(a, i);
-    }
+    if (a->info[i].allocated && a->info[i].delivered)
+      slot_collect(a, i, now);
   }
+  slots_unref(a);
 }
 
 static int slots_grow(struct slots *a) {
@@ -217,6 +223,27 @@ static bool slots_valid(const struct slots *a, struct slots_ticket t) {
 void slots_abandon(struct slots *a, struct slots_ticket t) {
   if (slots_valid(a, t))
     slot_free(a, t.slot);
+}
+
+void slots_on_free(struct slots *a, struct slots_ticket t, void (*fn)(void *arg), void *arg) {
+  if (!slots_valid(a, t))
+    return;
+  a->info[t.slot].freed = fn;
+  a->info[t.slot].arg = arg;
+}
+
+void *slots_watcher(const struct slots *a, struct slots_ticket t) {
+  return slots_valid(a, t) && a->info[t.slot].freed ? a->info[t.slot].arg : NULL;
+}
+
+void slots_revoke(struct slots *a, struct slots_ticket t, int err) {
+  if (slots_valid(a, t))
+    atomic_store(&slot_at(a, t.slot)->revoked, (uint32_t)err);
+}
+
+void slots_reclaim(struct slots *a, struct slots_ticket t) {
+  if (slots_valid(a, t) && a->info[t.slot].delivered)
+    slot_collect(a, t.slot, clock_ms());
 }
 
 void slots_delivered(struct slots *a, struct slots_ticket t) {

@@ -50,6 +50,13 @@ struct arena_slot *slots_live(const struct slots *a, struct slots_ticket t);
 /* The relay has its connection now: wipes it; it is free after the holders' last close. */
 void slots_moved(struct slots *a, struct slots_ticket t);
 
+/* Told when the slot is free again, however that came; NULL: nobody. */
+void slots_on_free(struct slots *a, struct slots_ticket t, void (*fn)(void *arg), void *arg);
+void *slots_watcher(const struct slots *a, struct slots_ticket t); /* that arg; NULL: nobody is told */
+/* Every further call of the program on this connection answers err. */
+void slots_revoke(struct slots *a, struct slots_ticket t, int err);
+/* Takes this one back if it was released. */
+void slots_reclaim(struct slots *a, struct slots_ticket t);
 /* Takes back what was released. Call now and then. */
 void slots_sweep(struct slots *a);
 

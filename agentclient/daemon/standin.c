@@ -149,6 +149,8 @@ static void offer_answered(struct offer *o) {
   }
   if (n == 0 && o->sent) {
     bool counts = o->conn != NULL;
+    if (counts && o->conn->plain)
+      s->ops.taken_plain(s->arg, o->conn);
     offer_free(o, true);
     if (counts)
       s->ops.taken(s->arg);

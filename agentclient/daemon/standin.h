@@ -24,6 +24,8 @@ struct standin_ops {
   /* Nobody listens there (stolen: somebody else's process does): look, and call standin_free() if it is so;
    * else it is tried again later. */
   void (*gone)(void *arg, bool stolen);
+  /* Before taken, where it is in plaintext: its socket is open still. */
+  void (*taken_plain)(void *arg, const struct serve_conn *c);
   /* Before a connection in plaintext is sent: true: it may not go any more, and its new owner is who says so. */
   bool (*withdrawn)(void *arg, struct serve_conn *c);
 };

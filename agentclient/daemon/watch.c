@@ -5,6 +5,7 @@
  */
 #include "watch.h"
 #include "clock.h"
+#include "errand.h"
 #include "reload.h"
 #include "worker.h"
 
@@ -14,7 +15,6 @@
 #include <grp.h>
 #include <libgen.h>
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,23 +28,20 @@
 #define READINGS_MAX 16   /* threads at a time; a file system that hangs keeps some of them */
 #define WRITERS_MS   2000 /* how long who writes the file is waited for */
 #define STEP_US      20000
-#define STACK        (256u * 1024u)
 #define EVENTS       (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB)
 
 /* One look at a file. All but link, watch and config is the thread's until it is posted. */
 struct reading {
-  struct post_item item;
+  struct errand errand;
   LIST_ENTRY(reading) link;
-  struct watch *watch;   /* NULL: it is gone, and the reference to config with it */
+  struct watch *watch;
   struct config *config; /* referenced */
-  struct post *post;
   char *path;
   uid_t uid;
   gid_t gid;
   int inotify;
-  bool abandoned; /* nobody waits for it any more; under readings_lock */
-  int dirs[2];    /* inotify's numbers; -1: none */
-  int rc;         /* 0: text is what the file holds; else why */
+  int dirs[2]; /* inotify's numbers; -1: none */
+  int rc;      /* 0: text is what the file holds; else why */
   char *text;
   size_t len;
   struct stat st;
@@ -60,9 +57,8 @@ struct watch {
   unsigned count;
 };
 
-static pthread_mutex_t readings_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void reading_free(struct reading *r) {
+static void reading_free(struct errand *e) {
+  struct reading *r = POST_OWNER(e, struct reading, errand);
   free(r->path);
   free(r->text);
   free(r);
@@ -145,17 +141,9 @@ static int look(struct reading *r) {
   return rc;
 }
 
-static void *reading_run(void *arg) {
-  struct reading *r = arg;
+static void reading_run(struct errand *e) {
+  struct reading *r = POST_OWNER(e, struct reading, errand);
   r->rc = look(r);
-  pthread_mutex_lock(&readings_lock);
-  bool abandoned = r->abandoned;
-  if (!abandoned)
-    post_send(r->post, &r->item);
-  pthread_mutex_unlock(&readings_lock);
-  if (abandoned)
-    reading_free(r);
-  return NULL;
 }
 
 /* -- on the control thread ----------------------------------------------------------------------------------------
@@ -202,14 +190,10 @@ static void look_again(struct watch *watch, struct reading *r) {
 
 static void reading_begin(struct watch *watch, struct config *c);
 
-static void reading_done(struct post_item *item) {
-  struct reading *r = POST_OWNER(item, struct reading, item);
+static void reading_done(struct errand *e) {
+  struct reading *r = POST_OWNER(e, struct reading, errand);
   struct watch *watch = r->watch;
   struct config *c = r->config;
-  if (!watch) {
-    reading_free(r);
-    return;
-  }
   LIST_REMOVE(r, link);
   watch->count--;
   c->reading = false;
@@ -219,7 +203,7 @@ static void reading_done(struct post_item *item) {
     first_look(r);
   if (c->watched == CONFIG_WATCHED)
     look_again(watch, r);
-  reading_free(r);
+  reading_free(e);
   if (c->read_again)
     reading_begin(watch, c);
   config_unref(c);
@@ -235,32 +219,21 @@ static void reading_begin(struct watch *watch, struct config *c) {
   }
   struct reading *r = calloc(1, sizeof *r);
   char *path = strdup(c->path);
-  pthread_attr_t attr;
-  pthread_t thread;
-  sigset_t all, before;
-  if (!r || !path || pthread_attr_init(&attr) != 0) {
+  if (!r || !path) {
     free(r);
     free(path);
     return;
   }
-  *r = (struct reading){.item = {.fn = reading_done},
+  *r = (struct reading){.errand = {.run = reading_run, .done = reading_done, .release = reading_free},
                         .watch = watch,
-                        .post = watch->worker->post,
                         .config = c,
                         .path = path,
                         .uid = c->uid,
                         .gid = c->gid,
                         .inotify = watch->inotify,
                         .dirs = {-1, -1}};
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attr, STACK);
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool begun = pthread_create(&thread, &attr, reading_run, r) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attr);
-  if (!begun) {
-    reading_free(r);
+  if (errand_begin(&r->errand, watch->worker->post) != 0) {
+    reading_free(&r->errand);
     return;
   }
   c->reading = true;
@@ -346,14 +319,12 @@ void watch_free(struct watch *watch) {
   evtimer_del(&watch->settle);
   if (watch->inotify >= 0)
     event_del(&watch->readable);
-  pthread_mutex_lock(&readings_lock);
   struct reading *r;
-  LIST_FOREACH(r, &watch->readings, link) {
-    r->abandoned = true; /* one that was posted before this is freed by reading_done() */
-    r->watch = NULL;
+  while ((r = LIST_FIRST(&watch->readings))) {
+    LIST_REMOVE(r, link);
     config_unref(r->config);
+    errand_abandon(&r->errand);
   }
-  pthread_mutex_unlock(&readings_lock);
   if (watch->inotify >= 0)
     close(watch->inotify);
   free(watch);

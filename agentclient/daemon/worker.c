@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "measure.h"
 #include "probe.h"
+#include "revoke.h"
 #include "ring.h"
 #include "state.h"
 #include "supervisor.h"
@@ -173,6 +174,7 @@ static void sweep(evutil_socket_t fd, short what, void *arg) {
   struct listener *l;
   LIST_FOREACH(l, &w->listeners, link)
   slots_sweep(l->slots);
+  live_sweep(w);
   worker_look_idle(w);
 }
 
@@ -270,6 +272,10 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->unblock = unblock_new();
   w->hostnames = w->post ? hostnames_new(w, w->options->lookup ? w->options->lookup : resolver_getaddrinfo) : NULL;
   w->watch = watch_new(w);
+  w->revoke = revoke_new(w);
+  w->diag = diag_open();
+  if (!w->revoke)
+    return EX_OSERR;
   w->ledger = ledger_new(time(NULL));
   if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || !w->hostnames || workload_start() != 0)
     return EX_OSERR;
@@ -292,11 +298,12 @@ static int open_engines(struct worker *w, unsigned threads) {
 }
 
 int worker_open(struct worker *w, const struct daemon_options *options, const char *name) {
-  *w = (struct worker){.options = options, .uid = geteuid(), .leash_fd = -1, .control = {.fd = -1}};
+  *w = (struct worker){.options = options, .uid = geteuid(), .leash_fd = -1, .diag = -1, .control = {.fd = -1}};
   w->started_ms = clock_ms();
   clock_gettime(CLOCK_REALTIME, &w->started);
   w->linger_ms = options->linger_ms >= 0 ? options->linger_ms : options->foreground ? -1 : LINGER_MS;
   TAILQ_INIT(&w->control.all);
+  TAILQ_INIT(&w->lives);
   unsigned threads;
   int rc = open_log(w, &threads);
   if (rc == 0)
@@ -334,6 +341,10 @@ void worker_close(struct worker *w) {
   hostnames_free(w->hostnames);
   control_close(w);
   watch_free(w->watch);
+  live_free_all(w);
+  revoke_free(w->revoke);
+  if (w->diag >= 0)
+    close(w->diag);
   if (w->pool)
     handshake_pool_free(w->pool); /* what was under way is posted, and runs in post_free() */
   post_free(w->post);

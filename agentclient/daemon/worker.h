@@ -11,6 +11,7 @@
 #include "daemon.h"
 #include "hostnames.h"
 #include "listeners.h"
+#include "live.h"
 #include "parting.h"
 #include "post.h"
 #include "serve.h"
@@ -41,6 +42,10 @@ struct worker {
   struct session_list sessions;
   unsigned session_count;
   struct listener_list listeners;
+  struct live_list lives;
+  unsigned live_count;
+  struct revoke *revoke;
+  int diag; /* NETLINK_SOCK_DIAG; -1: none */
   struct tally tally;
   struct ledger *ledger; /* what was decided, counted */
   struct relay *relay;   /* made with the first connection that needs it */
@@ -53,6 +58,7 @@ struct worker {
   struct measure *measure;
   bool leaving;
   uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
+  uint64_t revoked;                                     /* live connections that were ended */
 };
 
 /* Serves until told to leave. A sysexits code; 0 also when another daemon serves under that name already. */
