@@ -135,7 +135,7 @@ static bool is_over(struct worker *w, struct live *l) {
   /* One that was never seen may be in another network namespace. With its session the last reason to keep it goes. */
   if (!gone || !l->seen)
     return l->session->ended && ++l->missed >= MISSED;
-  return ++l->missed >= MISSED;
+  return ++l->missed >= MISSED || l->session->ended;
 }
 
 void live_sweep(struct worker *w) {
@@ -150,7 +150,7 @@ void live_sweep(struct worker *w) {
   for (; looks && (l = TAILQ_FIRST(&w->lives)); looks--) {
     TAILQ_REMOVE(&w->lives, l, link);
     TAILQ_INSERT_TAIL(&w->lives, l, link);
-    if (now - l->opened_ms >= YOUNG_MS && is_over(w, l))
+    if ((l->session->ended || now - l->opened_ms >= YOUNG_MS) && is_over(w, l))
       live_over(l);
   }
 }

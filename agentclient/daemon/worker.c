@@ -152,12 +152,12 @@ static void idle_over(evutil_socket_t fd, short what, void *arg) {
 void worker_look_idle(struct worker *w) {
   if (w->leaving)
     return;
+  if ((!idle(w) || w->live_count) && !evtimer_pending(&w->sweep, NULL)) {
+    struct timeval tv = clock_timeval(SWEEP_MS);
+    evtimer_add(&w->sweep, &tv);
+  }
   if (!idle(w)) {
     evtimer_del(&w->idle);
-    if (!evtimer_pending(&w->sweep, NULL)) {
-      struct timeval tv = clock_timeval(SWEEP_MS);
-      evtimer_add(&w->sweep, &tv);
-    }
   } else if (w->linger_ms >= 0 && !evtimer_pending(&w->idle, NULL)) {
     struct timeval tv = clock_timeval(w->linger_ms);
     evtimer_add(&w->idle, &tv);
