@@ -244,9 +244,11 @@ def socket_address(port):
 class Svidwrap(Plain):
     """svidwrap on both sides, with its dev agent and a daemon of its own."""
     name = "svidwrap"
+    rule = ""
 
     def __init__(self, stage):
         super().__init__(stage)
+        self.instance = f"bench{os.getpid()}{type(self).__name__}"
         self.tool = os.path.join(stage.build, "svidwrap")
         self.shim = os.path.join(stage.build, "libsvidwrap.so")
         for file in (self.tool, self.shim):
@@ -254,32 +256,35 @@ class Svidwrap(Plain):
                 raise Unavailable(f"{file} is not built")
         self.ports = stage.port_block(8)
         self.environment()
-        agent = stage.start([self.tool, "dev-agent", "--socket", stage.path("agent.sock"), "--config",
-                             stage.path("dev-agent.yaml")])
-        wait_path(stage.path("agent.sock"), agent)
-        self.daemon = stage.start([self.tool, "daemon", "--foreground", "--config", stage.path("svidwrap.yaml")],
+        agent = stage.start([self.tool, "dev-agent", "--socket", self.path("agent.sock"), "--config",
+                             self.path("dev-agent.yaml")])
+        wait_path(self.path("agent.sock"), agent)
+        self.daemon = stage.start([self.tool, "daemon", "--foreground", "--config", self.path("svidwrap.yaml")],
                                   env=self.env(preload=False))
         time.sleep(0.5)
         if self.daemon.poll() is not None:
             raise Unavailable("svidwrap daemon: " + tail(self.daemon.log))
 
+    def path(self, name):
+        return self.stage.path(f"{type(self).__name__}-{name}")
+
     def environment(self):
         entries = "".join(f'  - {{ spiffe_id: spiffe://example.org/{name}, selectors: ["unix:path:{path}"] }}\n'
                           for name, path in (("redis", exe("redis-server")), ("client", exe("redis-benchmark")),
                                              ("conns", self.stage.path("conns"))))
-        with open(self.stage.path("dev-agent.yaml"), "w") as f:
+        with open(self.path("dev-agent.yaml"), "w") as f:
             f.write("trust_domain: example.org\nsvid_ttl: 1h\nentries:\n" + entries)
         ports, allow = f"{self.ports[0]}-{self.ports[-1]}", '["spiffe://example.org/**"]'
-        with open(self.stage.path("svidwrap.yaml"), "w") as f:
-            f.write(f"workload_api: {{ socket: unix://{self.stage.path('agent.sock')} }}\n"
-                    f"log: {{ to: {self.stage.path('svidwrap.log')}, level: info }}\n"
-                    f"audit: {{ to: {self.stage.path('audit.log')} }}\n"
-                    f'listen:\n  - {{ port: "{ports}", mode: enforce, allow: {allow} }}\n'
-                    f'connect:\n  - {{ to: "127.0.0.1:{ports}", mode: enforce, allow: {allow} }}\n')
+        with open(self.path("svidwrap.yaml"), "w") as f:
+            f.write(f"workload_api: {{ socket: unix://{self.path('agent.sock')} }}\n"
+                    f"log: {{ to: {self.path('svidwrap.log')}, level: info }}\n"
+                    f"audit: {{ to: {self.path('audit.log')} }}\n"
+                    f'listen:\n  - {{ port: "{ports}", mode: enforce, {self.rule}allow: {allow} }}\n'
+                    f'connect:\n  - {{ to: "127.0.0.1:{ports}", mode: enforce, {self.rule}allow: {allow} }}\n')
 
     def env(self, preload=True):
-        env = dict(os.environ, SVIDWRAP_CONFIG=self.stage.path("svidwrap.yaml"),
-                   SVIDWRAP_INSTANCE=f"bench{os.getpid()}", SPIFFE_ENDPOINT_SOCKET="unix://" + self.stage.path("agent.sock"))
+        env = dict(os.environ, SVIDWRAP_CONFIG=self.path("svidwrap.yaml"),
+                   SVIDWRAP_INSTANCE=self.instance, SPIFFE_ENDPOINT_SOCKET="unix://" + self.path("agent.sock"))
         if preload:
             env["LD_PRELOAD"] = self.shim
         return env
@@ -312,6 +317,12 @@ class Svidwrap(Plain):
         return self.wrapped([self.stage.path("conns"), what, str(port)], port), port, []
 
 
+class SvidwrapFull(Svidwrap):
+    """Every handshake a full one: for the tables of new connections only."""
+    name = "no resumption"
+    rule = "resumption: off, "
+
+
 def listening(port):
     """By the kernel's table: a probe would cost the daemon a handshake."""
     with open("/proc/net/tcp") as f:
@@ -330,4 +341,4 @@ def exe(program):
     return os.path.realpath(shutil.which(program) or program)
 
 
-VARIANTS = [Plain, Svidwrap, OwnTls, Stunnel, Envoy]
+VARIANTS = [Plain, Svidwrap, SvidwrapFull, OwnTls, Stunnel, Envoy]
