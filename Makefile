@@ -39,6 +39,8 @@ GRPC_A  := $(addprefix $(ARCHIVES)/,libgrpc.a libgpr.a libaddress_sorting.a libu
 SSL_A   := $(addprefix $(ARCHIVES)/,libssl.a libcrypto.a)
 MISC_A  := $(addprefix $(ARCHIVES)/,libevent_core.a libevent_extra.a libevent_pthreads.a libyaml.a libjansson.a \
              libprotobuf-c.a)
+# libssl's decoding of certificates goes through agentclient/identity/decoded.c.
+BIN_WRAP := -Wl,--wrap=d2i_X509
 BIN_LIBS := -Wl,--start-group $(GRPC_A) $(SSL_A) -Wl,--end-group $(MISC_A) -l:libstdc++.a -static-libgcc -lm
 
 all: $(BUILD)/libsvidwrap.so $(BUILD)/svidwrap
@@ -66,7 +68,7 @@ $(BUILD)/libsvidwrap.so: $(SHIM_OBJ)
 
 $(BUILD)/svidwrap: $(BIN_OBJ)
 	@echo "  CC $@"
-	$(Q)$(CC) -pie -o $@ $(BIN_OBJ) $(LDFLAGS_ALL) -Wl,--gc-sections $(BIN_LIBS)
+	$(Q)$(CC) -pie -o $@ $(BIN_OBJ) $(LDFLAGS_ALL) -Wl,--gc-sections $(BIN_WRAP) $(BIN_LIBS)
 
 # The hooks define read() and its kind themselves: glibc's fortified inline versions must stay out.
 $(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE

@@ -64,6 +64,11 @@ bool identity_cache_has(struct identity_cache *c, const struct identity_cache_ke
 void identity_cache_add(struct identity_cache *c, const struct identity_cache_key *key,
                         const struct identity_span *span);
 
+/* -- decoded.c: valid certificates, decoded; for all identities, thread-safe ------------------------------------- */
+
+void identity_decoded_add(X509 *cert);
+X509 *identity_decoded_get(const unsigned char *der, size_t len); /* referenced; NULL: not known */
+
 /* -- path.c: RFC 5280 ---------------------------------------------------------------------------------------- */
 
 int identity_path_verify(const struct identity_domain *d, STACK_OF(X509_CRL) * crls, X509 *leaf,

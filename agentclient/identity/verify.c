@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+/* Hardly anybody has more intermediates. */
+#define DECODED_CHAIN 3
+
 static const struct identity_domain *domain_of(const struct identity *id, const struct spiffeid *peer) {
   const char *name = peer->text + sizeof "spiffe://" - 1;
   for (size_t i = 0; i < id->domain_count; i++) {
@@ -48,5 +51,8 @@ int identity_verify_peer_span(const struct identity *id, X509 *leaf, STACK_OF(X5
     return -1;
   if (cacheable)
     identity_cache_add(id->cache, &key, span);
+  identity_decoded_add(leaf);
+  for (int i = 0; i < sk_X509_num(chain) && i < DECODED_CHAIN; i++)
+    identity_decoded_add(sk_X509_value(chain, i));
   return 0;
 }
