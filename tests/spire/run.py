@@ -25,7 +25,9 @@ LIMIT = 150
 
 
 class Orders:
-    """A test runs in a process of its own, the SPIRE agent below this one: stopping and starting it is ordered."""
+    """A test runs in a process of its own, SPIRE below this one: stopping and starting it is ordered."""
+
+    WORDS = ("stop_agent", "start_agent", "stop_server", "start_server")
 
     def __init__(self, spire):
         self.spire, (self.mine, self.theirs) = spire, socket.socketpair()
@@ -33,19 +35,19 @@ class Orders:
     def in_test(self):
         self.mine.close()
 
-        def order(word):
-            self.theirs.sendall(word)
+        def order(number):
+            self.theirs.sendall(bytes([number]))
             if self.theirs.recv(1) != b".":
-                raise harness.Failure("the SPIRE agent does not do as told")
-        self.spire.stop_agent = lambda: order(b"0")
-        self.spire.start_agent = lambda: order(b"1")
+                raise harness.Failure(f"SPIRE: {self.WORDS[number]} did not work")
+        for number, word in enumerate(self.WORDS):
+            setattr(self.spire, word, lambda n=number: order(n))
 
     def obey(self):
         """Until the test has ended."""
         self.theirs.close()
         while word := self.mine.recv(1):
             try:
-                self.spire.stop_agent() if word == b"0" else self.spire.start_agent()
+                getattr(self.spire, self.WORDS[word[0]])()
                 self.mine.sendall(b".")
             except spires.Broken as why:
                 print(why)
@@ -101,6 +103,8 @@ def main():
         spire.start()
         for name, test in found:
             if not filters or any(f in name for f in filters):
+                if spire.server.poll() is not None:
+                    spire.start_server()
                 if spire.agent.poll() is not None:
                     spire.start_agent()
                 code = one(name, test, spire)

@@ -10,7 +10,6 @@ import subprocess
 import time
 
 DOMAIN = "example.org"
-AGENT = f"spiffe://{DOMAIN}/host"
 SYNC = 20  # seconds within which the agent must have noticed a change at the server
 
 
@@ -19,7 +18,11 @@ class Broken(Exception):
 
 
 class Spire:
-    def __init__(self, binaries, directory):
+    """domain: its trust domain. ca_ttl: life of its CA, which the server renews by itself long before the end."""
+
+    def __init__(self, binaries, directory, domain=DOMAIN, ca_ttl="24h"):
+        self.domain, self.ca_ttl, self.binaries = domain, ca_ttl, binaries
+        self.parent = f"spiffe://{domain}/host"
         self.server_bin = os.path.join(binaries, "spire-server")
         self.agent_bin = os.path.join(binaries, "spire-agent")
         for file in (self.server_bin, self.agent_bin):
@@ -43,17 +46,17 @@ class Spire:
             f.write(f'''server {{
   bind_address = "127.0.0.1"
   bind_port = "{self.port}"
-  trust_domain = "{DOMAIN}"
+  trust_domain = "{self.domain}"
   data_dir = "{self.dir}/server"
   socket_path = "{self.admin}"
   log_level = "INFO"
-  ca_ttl = "24h"
+  ca_ttl = "{self.ca_ttl}"
   default_x509_svid_ttl = "1h"
 }}
 plugins {{
   DataStore "sql" {{ plugin_data {{ database_type = "sqlite3", connection_string = "{self.dir}/server/data.sqlite3" }} }}
   NodeAttestor "join_token" {{ plugin_data {{}} }}
-  KeyManager "memory" {{ plugin_data {{}} }}
+  KeyManager "disk" {{ plugin_data {{ keys_path = "{self.dir}/server/keys.json" }} }}
 }}
 ''')
         with open(os.path.join(self.dir, "agent.conf"), "w") as f:
@@ -64,7 +67,7 @@ plugins {{
   server_port = "{self.port}"
   socket_path = "{self.socket}"
   trust_bundle_path = "{self.dir}/bootstrap.pem"
-  trust_domain = "{DOMAIN}"
+  trust_domain = "{self.domain}"
   experimental {{ sync_interval = "1s" }}
 }}
 plugins {{
@@ -84,16 +87,19 @@ plugins {{
                              capture_output=True, text=True, timeout=20)
         if run.returncode:
             raise Broken(f"spire-server {' '.join(words[:2])}: {(run.stderr or run.stdout).strip()[-400:]}")
-        return json.loads(run.stdout)
+        return json.loads(run.stdout) if run.stdout.startswith("{") else run.stdout
 
-    def start(self):
+    def start_server(self):
         self.server = self.launch("server", [self.server_bin, "run", "-config", f"{self.dir}/server.conf"])
         self.wait("server", self.server, lambda: self.ask("entry", "show"))
+
+    def start(self):
+        self.start_server()
         run = subprocess.run([self.server_bin, "bundle", "show", "-socketPath", self.admin], capture_output=True,
                              check=True, timeout=20)
         with open(os.path.join(self.dir, "bootstrap.pem"), "wb") as f:
             f.write(run.stdout)
-        token = self.ask("token", "generate", "-spiffeID", AGENT)["value"]
+        token = self.ask("token", "generate", "-spiffeID", self.parent)["value"]
         self.start_agent("-joinToken", token)
 
     def start_agent(self, *more):
@@ -121,22 +127,49 @@ plugins {{
     def stop_agent(self):
         stop(self.agent)
 
+    def stop_server(self):
+        stop(self.server)
+
     def stop(self):
         for process in (self.agent, self.server):
             if process is not None:
                 stop(process)
 
-    def entry(self, path, *selectors, ttl=None):
-        """Registers spiffe://example.org/PATH; returns the entry's id."""
-        words = ["entry", "create", "-parentID", AGENT, "-spiffeID", f"spiffe://{DOMAIN}/{path}"]
+    def entry(self, path, *selectors, ttl=None, hint=None, federates=()):
+        """Registers spiffe://DOMAIN/PATH; returns the entry's id."""
+        words = ["entry", "create", "-parentID", self.parent, "-spiffeID", f"spiffe://{self.domain}/{path}"]
         for selector in selectors:
             words += ["-selector", selector]
+        for domain in federates:
+            words += ["-federatesWith", f"spiffe://{domain}"]
         if ttl:
             words += ["-x509SVIDTTL", str(ttl)]
-        return self.ask(*words)["results"][0]["entry"]["id"]
+        if hint:
+            words += ["-hint", hint]
+        result = self.ask(*words)["results"][0]
+        if result["status"]["code"] != 0:
+            raise Broken(f"entry {path}: {result['status']}")
+        return result["entry"]["id"]
 
     def delete(self, entry):
         self.ask("entry", "delete", "-entryID", entry)
+
+    def bundle(self):
+        """The trust bundle, in the format that federation speaks."""
+        return subprocess.run([self.server_bin, "bundle", "show", "-format", "spiffe", "-socketPath", self.admin],
+                              capture_output=True, check=True, timeout=20).stdout
+
+    def federate(self, other):
+        """Takes the other's bundle over, as it is now."""
+        subprocess.run([self.server_bin, "bundle", "set", "-format", "spiffe", "-id", f"spiffe://{other.domain}",
+                        "-socketPath", self.admin], input=other.bundle(), capture_output=True, check=True, timeout=20)
+
+    def authority(self, verb, which=None):
+        """`localauthority x509 VERB`, of the authority that the server calls active, prepared or old."""
+        words = ["localauthority", "x509", verb]
+        if which:
+            words += ["-authorityID", self.ask("localauthority", "x509", "show")[which]["authority_id"]]
+        return self.ask(*words)
 
 
 def stop(process):
