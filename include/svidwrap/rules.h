@@ -31,9 +31,7 @@ enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_E
 #define RULES_SUSPENDED                                                                                              \
   (1u << 18) /* canary, on_failure: suspend: plaintext for now (set and taken back by the daemon) */
 
-#define RULES_FOUND                                                                                                  \
-  (1u << 19) /* an address that the daemon found for a host name. Names share addresses: it gives way to a later     \
-                entry by the name that the program asked for, unless one by address stands between */
+#define RULES_FOUND (1u << 19) /* an address that the daemon found for a host name: see rules_outranks() */
 
 /* One port range of one rule. Addresses are IPv6 in network byte order, IPv4 as ::ffff:a.b.c.d
  * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. An entry with a
@@ -126,7 +124,14 @@ static inline int64_t rules_now(void) {
   return (int64_t)t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/* Copies the first entry of this kind that matches. 1: found (mode may be RULES_OFF), 0: none,
+/* Two entries match, the first an address that the daemon found for a host name. Names share addresses, and whoever
+ * answers for a name says which: so it gives way to a later entry by the name that the program asked for, and to a
+ * stricter one. Nobody's name server takes an address out of a rule that enforces. */
+static inline int rules_outranks(const struct rules_entry *later, const struct rules_entry *found) {
+  return later->host || later->mode > found->mode;
+}
+
+/* Copies the first entry of this kind that matches (but see above). 1: found (mode may be RULES_OFF), 0: none,
  * -1: the table is malformed or is being rewritten without end (treat as an error, never as "none"). */
 static inline int rules_match_host(const struct rules_table *t, enum rules_kind kind, const uint8_t given[16],
                                    uint16_t port, const struct rules_hosts *hosts, struct rules_entry *out) {
@@ -139,6 +144,7 @@ static inline int rules_match_host(const struct rules_table *t, enum rules_kind 
   } else if (kind == RULES_CONNECT && memcmp(addr, any6, 16) == 0) {
     addr[15] = 1;
   }
+  memset(out, 0, sizeof *out);
   int64_t since = 0;
   for (unsigned tries = 0;; tries++) {
     uint32_t before = atomic_load_explicit(&t->seq, memory_order_acquire);
@@ -160,7 +166,7 @@ static inline int rules_match_host(const struct rules_table *t, enum rules_kind 
       const struct rules_entry *e = &t->entry[i];
       if (e->kind != (uint8_t)kind || !rules_entry_matches(e, t->names, addr, port, hosts))
         continue;
-      if (!found || e->host)
+      if (!found || rules_outranks(e, out))
         *out = *e;
       found = 1;
       final = !(e->flags & RULES_FOUND);

@@ -332,6 +332,29 @@ static void a_found_address_gives_way_to_the_name_that_was_asked_for(void **stat
   policy_unref(p);
 }
 
+/* Whoever answers for a name may answer with any address: that makes no rule weaker. */
+static void a_found_address_gives_way_to_a_stricter_rule(void **state) {
+  (void)state;
+  uint8_t shared[1][16];
+  address("10.0.0.5", shared[0]);
+  const struct policy_addresses found[] = {{"off.test", 1, (const uint8_t(*)[16])shared},
+                                           {"canary.test", 1, (const uint8_t(*)[16])shared}};
+  struct policy *p = parse("connect:\n"
+                           "  - { to: 'off.test:80', mode: off }\n"
+                           "  - { to: 'canary.test:80', mode: canary, percent: 5, allow: [spiffe://d/b] }\n"
+                           "  - { to: '10.0.0.0/8:80', allow: [spiffe://d/c] }\n"
+                           "  - { to: 'off.test:81', mode: off }\n"
+                           "  - { to: 'canary.test:81', mode: canary, percent: 5, allow: [spiffe://d/b] }\n"
+                           "  - { to: '10.0.0.0/8:81', mode: off }\n");
+  compile(p, found, 2);
+  assert_int_equal(reached("10.0.0.5", 80, NULL), 2);
+  assert_int_equal(reached("10.0.0.5", 80, "off.test"), 0);
+  assert_int_equal(reached("10.0.0.5", 80, "canary.test"), 1);
+  assert_int_equal(reached("10.0.0.5", 81, NULL), 4);
+  assert_int_equal(reached("10.0.0.6", 81, NULL), 5);
+  policy_unref(p);
+}
+
 static void host_names_are_told_in_the_order_of_rules(void **state) {
   (void)state;
   struct policy *p = parse("listen: [{port: 1, mode: off}]\n"
@@ -378,6 +401,7 @@ int main(void) {
       cmocka_unit_test(host_names_cover_what_the_program_looked_up),
       cmocka_unit_test(found_addresses_stand_behind_their_name_in_its_rule),
       cmocka_unit_test(a_found_address_gives_way_to_the_name_that_was_asked_for),
+      cmocka_unit_test(a_found_address_gives_way_to_a_stricter_rule),
       cmocka_unit_test(host_names_are_told_in_the_order_of_rules),
       cmocka_unit_test(what_does_not_fit_the_table_is_never_left_out),
   };
