@@ -172,6 +172,9 @@ int policy_find(const struct policy *p, const char *rule, char *why, size_t why_
 /* modes.c: why an item cannot have this mode and percentage (UINT32_MAX: as it is); NULL: it can. */
 const char *policy_mode_wrong(const struct policy_item *item, enum rules_mode mode, uint32_t percent);
 
+/* What a file may say: of the whole, of a rule. Behind `more` of a key that is a map stands the table of its keys. */
+extern const struct reader_key policy_keys[], policy_listen_keys[], policy_connect_keys[];
+
 /* rule.c: the listen: and connect: lists. */
 int reader_rules(struct reader *r, const struct ynode *listen, const struct ynode *connect);
 

@@ -88,7 +88,7 @@ static const struct reader_key daemon_keys[] = {
     {"linger", reader_duration, offsetof(struct raw, linger_ms), &wait_bounds},
     {"threads", reader_number, offsetof(struct raw, threads), &thread_bounds},
     END};
-static const struct reader_key top_keys[] = {
+const struct reader_key policy_keys[] = {
     {"workload_api", section, 0, workload_keys},
     {"identity", read_identity, 0, identity_keys},
     {"listen", keep_node, offsetof(struct raw, listen), NULL},
@@ -144,7 +144,7 @@ static int read_file(struct reader *r, struct pool *nodes, const char *text, siz
     return reader_fail(r, &at, "%s", err.text);
   }
   bool empty = !root || (root->kind == YNODE_SCALAR && root->plain && root->len == 0);
-  if (!empty && reader_map(r, root, "the configuration", top_keys, &raw, &seen) != 0)
+  if (!empty && reader_map(r, root, "the configuration", policy_keys, &raw, &seen) != 0)
     return -1;
   if (settle(r, &raw) != 0)
     return -1;

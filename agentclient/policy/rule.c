@@ -55,36 +55,36 @@ static int read_to(struct reader *r, const struct ynode *n, const struct reader_
   return reader_destinations(r, n, ((struct raw *)raw)->item);
 }
 
+static const struct reader_key identity_keys[] = {
+    {"spiffe_id", reader_spiffe_id, offsetof(struct raw, spiffe_id), NULL},
+    {"hint", reader_string, offsetof(struct raw, hint), NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 static int read_identity(struct reader *r, const struct ynode *n, const struct reader_key *key, void *raw) {
-  static const struct reader_key keys[] = {
-      {"spiffe_id", reader_spiffe_id, offsetof(struct raw, spiffe_id), NULL},
-      {"hint", reader_string, offsetof(struct raw, hint), NULL},
-      {NULL, NULL, 0, NULL},
-  };
   struct raw *into = raw;
   uint32_t seen;
-  (void)key;
-  if (reader_map(r, n, "a rule's identity", keys, into, &seen) != 0)
+  if (reader_map(r, n, "a rule's identity", key->more, into, &seen) != 0)
     return -1;
   if (into->spiffe_id && into->hint)
     return reader_fail(r, n, "identity: name the SVID by spiffe_id or by hint, not by both");
   return 0;
 }
 
+static const struct reader_key limit_keys[] = {
+    {"connections", reader_number, offsetof(struct policy_limits, connections), &limit_bounds},
+    {"connections_per_peer", reader_number, offsetof(struct policy_limits, connections_per_peer), &limit_bounds},
+    {"rate", reader_rate, offsetof(struct policy_limits, rate), &limit_bounds},
+    {"rate_per_peer", reader_rate, offsetof(struct policy_limits, rate_per_peer), &limit_bounds},
+    {"burst", reader_number, offsetof(struct policy_limits, burst), &limit_bounds},
+    {"burst_per_peer", reader_number, offsetof(struct policy_limits, burst_per_peer), &limit_bounds},
+    {NULL, NULL, 0, NULL},
+};
+
 static int read_limits(struct reader *r, const struct ynode *n, const struct reader_key *key, void *limits) {
-  static const struct reader_key keys[] = {
-      {"connections", reader_number, offsetof(struct policy_limits, connections), &limit_bounds},
-      {"connections_per_peer", reader_number, offsetof(struct policy_limits, connections_per_peer), &limit_bounds},
-      {"rate", reader_rate, offsetof(struct policy_limits, rate), &limit_bounds},
-      {"rate_per_peer", reader_rate, offsetof(struct policy_limits, rate_per_peer), &limit_bounds},
-      {"burst", reader_number, offsetof(struct policy_limits, burst), &limit_bounds},
-      {"burst_per_peer", reader_number, offsetof(struct policy_limits, burst_per_peer), &limit_bounds},
-      {NULL, NULL, 0, NULL},
-  };
   struct policy_limits *into = limits;
   uint32_t seen;
-  (void)key;
-  if (reader_map(r, n, "a rule's limits", keys, into, &seen) != 0)
+  if (reader_map(r, n, "a rule's limits", key->more, into, &seen) != 0)
     return -1;
   if ((into->burst && !into->rate) || (into->burst_per_peer && !into->rate_per_peer))
     return reader_fail(r, n,
@@ -97,25 +97,25 @@ static int read_limits(struct reader *r, const struct ynode *n, const struct rea
   return 0;
 }
 
-static const struct reader_key listen_keys[] = {
+const struct reader_key policy_listen_keys[] = {
     {"port", read_ports, 0, NULL},
     {"name", reader_string, offsetof(struct raw, name), NULL},
     {"mode", reader_pick, offsetof(struct raw, mode), listen_modes},
     {"allow", reader_patterns, offsetof(struct raw, allow), NULL},
     {"deny", reader_patterns, offsetof(struct raw, deny), NULL},
     {"policy", reader_pick, offsetof(struct raw, policy), policies},
-    {"identity", read_identity, 0, NULL},
+    {"identity", read_identity, 0, identity_keys},
     {"truncation", reader_pick, offsetof(struct raw, truncation), truncations},
     {"on_revoke", reader_pick, offsetof(struct raw, on_revoke), revocations},
     {"on_policy_change", reader_pick, offsetof(struct raw, on_change), changes},
     {"resumption", reader_pick, offsetof(struct raw, resumption), resumptions},
-    {"limits", read_limits, offsetof(struct raw, limits), NULL},
+    {"limits", read_limits, offsetof(struct raw, limits), limit_keys},
     {"detect_timeout", reader_duration, offsetof(struct raw, detect_timeout_ms), &detect_bounds},
     {"plaintext_from", reader_networks, offsetof(struct raw, plaintext_from), NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static const struct reader_key connect_keys[] = {
+const struct reader_key policy_connect_keys[] = {
     {"to", read_to, 0, NULL},
     {"name", reader_string, offsetof(struct raw, name), NULL},
     {"mode", reader_pick, offsetof(struct raw, mode), connect_modes},
@@ -129,12 +129,12 @@ static const struct reader_key connect_keys[] = {
     {"deny_errno", reader_pick, offsetof(struct raw, deny_errno), deny_errnos},
     {"sni", reader_string, offsetof(struct raw, sni), NULL},
     {"alpn", reader_alpn, offsetof(struct raw, alpn), NULL},
-    {"identity", read_identity, 0, NULL},
+    {"identity", read_identity, 0, identity_keys},
     {"truncation", reader_pick, offsetof(struct raw, truncation), truncations},
     {"on_revoke", reader_pick, offsetof(struct raw, on_revoke), revocations},
     {"on_policy_change", reader_pick, offsetof(struct raw, on_change), changes},
     {"resumption", reader_pick, offsetof(struct raw, resumption), resumptions},
-    {"limits", read_limits, offsetof(struct raw, limits), NULL},
+    {"limits", read_limits, offsetof(struct raw, limits), limit_keys},
     {NULL, NULL, 0, NULL},
 };
 
@@ -185,8 +185,8 @@ static int read_rule(struct reader *r, const struct ynode *n, enum rules_kind ki
   item->rule.line = (int)n->line;
   item->col = n->col;
   item->entries_tail = &item->entries;
-  if (reader_map(r, n, listen ? "a listen rule" : "a connect rule", listen ? listen_keys : connect_keys, &raw,
-                 &seen) != 0)
+  if (reader_map(r, n, listen ? "a listen rule" : "a connect rule", listen ? policy_listen_keys : policy_connect_keys,
+                 &raw, &seen) != 0)
     return -1;
   if (!item->entries)
     return reader_fail(r, n, "this rule does not say %s", listen ? "which port: it is for" : "where it is for (to:)");
