@@ -10,6 +10,7 @@
 #include "libc.h"
 #include "listener.h"
 #include "pending.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -289,7 +290,7 @@ void fdtab_dup(int oldfd, int newfd) {
     return;
   uint8_t alias = !s && (flags & FDF_TCP) ? FDF_ALIAS : 0; /* a later connect() is one of both numbers */
   atomic_fetch_or(&fdtab_flags[oldfd], alias);
-  atomic_store(&fdtab_flags[newfd], (uint8_t)((flags & (FDF_TCP | FDF_EPOLL)) | alias));
+  atomic_store(&fdtab_flags[newfd], (uint8_t)((flags & (FDF_TCP | FDF_EPOLL | FDF_PLAIN)) | alias));
 }
 
 void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg) {

@@ -25,6 +25,8 @@ enum sock_kind {
   SOCK_PENDING = 2,  /* a managed connect() in progress: pending.h */
   SOCK_CONN = 3,     /* an authenticated connection: conn.h */
   SOCK_FAILED = 4,   /* a managed connect() that failed; nothing but close() and a new connect() works */
+  SOCK_PLAIN = 5,    /* a managed connect() that the rules, changed since, let out in plaintext: the kernel's; its
+                        numbers are about to leave the table */
 };
 
 struct listener;

@@ -10,6 +10,7 @@
 
 #include "epollreg.h"
 #include "libc.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -375,32 +376,45 @@ static int looks_like_tcp(int fd) {
   return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
 }
 
+int pending_connect_protected(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
+                              const struct rules_hosts *hosts) {
+  if ((unsigned)fd >= FDTAB_MAX) {
+    session_complain("descriptor %d is too high to be protected: connect() is refused", fd);
+    errno = EMFILE;
+    return -1;
+  }
+  if (looks_like_tcp(fd) < 0) {
+    session_complain("a connection over SMC cannot be protected: refused");
+    errno = EACCES;
+    return -1;
+  }
+  if (session_agent_once() != 0)
+    return -1;
+  return pending_connect(fd, sa, len, rule, hosts);
+}
+
 static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   struct sockaddr_storage copy; /* what is judged is what is connected to, whoever writes to sa meanwhile */
   struct rules_entry rule;
   struct rules_hosts hosts;
-  int keep = errno, tcp = looks_like_tcp(fd);
+  int keep = errno;
+  bool none_of_ours = looks_like_tcp(fd) == 0;
   errno = keep;
-  if (tcp == 0 || len > (socklen_t)sizeof copy)
+  if (none_of_ours || len > (socklen_t)sizeof copy)
     return libc_real()->connect(fd, sa, len);
   memcpy(&copy, sa, len);
+  if (plain_under_way(fd))
+    return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
   int managed = session_match_connect((struct sockaddr *)&copy, len, &hosts, &rule);
   if (managed < 0)
     return -1;
   errno = keep;
   if (managed == 0)
     return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
-  if ((unsigned)fd >= FDTAB_MAX) {
-    session_complain("descriptor %d is too high to be protected: connect() is refused", fd);
-    errno = EMFILE;
-    return -1;
-  }
-  if (tcp < 0) {
-    session_complain("a connection over SMC cannot be protected: refused");
-    errno = EACCES;
-    return -1;
-  }
-  return pending_connect(fd, (struct sockaddr *)&copy, len, &rule, &hosts);
+  uint32_t why = plain_why(&rule);
+  if (why)
+    return plain_connect(fd, &rule, why, (struct sockaddr *)&copy, len, &hosts);
+  return pending_connect_protected(fd, (struct sockaddr *)&copy, len, &rule, &hosts);
 }
 
 int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len) {

@@ -30,6 +30,9 @@ int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len);
  * managed socket is in here (pending_real_connect), so that it can move to the daemon one day. */
 int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
                     const struct rules_hosts *hosts);
+/* The same, for an address whose rule has decided for mTLS: refuses what cannot be protected, dials the agent. */
+int pending_connect_protected(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
+                              const struct rules_hosts *hosts);
 /* A further connect() on a number whose sock is PENDING, FAILED or CONN. */
 int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, socklen_t len);
 
@@ -40,9 +43,9 @@ enum sock_kind pending_settle(struct sock *s, int fd);
 /* Answers for a sock that is PENDING or FAILED, as TCP in SYN_SENT or after a failed connect. */
 int pending_getpeername(struct sock *s, int fd, struct sockaddr *sa, socklen_t *len);
 int pending_so_error(struct sock *s, int fd, int *error); /* SO_ERROR: reports once */
-ssize_t
-pending_io(struct sock *s, int fd, bool write,
-           int flags); /* read/write: EAGAIN, ENOTCONN, EPIPE; blocks where TCP would; 0 with kind CONN: try again */
+ssize_t pending_io(struct sock *s, int fd, bool write,
+                   int flags); /* read/write: EAGAIN, ENOTCONN, EPIPE; blocks where TCP would; 0 with kind CONN or
+                                  PLAIN: try again */
 int pending_shutdown(struct sock *s, int fd, int how);
 
 /* sendto() or sendmsg() with MSG_FASTOPEN and an address: 1: connected, write the data without the flag and

@@ -141,9 +141,15 @@ void cell_taken(struct pending_cell *c, _Atomic uint32_t *holders) {
   } while (!atomic_compare_exchange_strong(&c->word, &w, word_of(CELL_TAKEN, w & COUNT_MASK)));
 }
 
-void cell_failed(struct pending_cell *c, int err) {
-  c->err = err;
+static void publish(struct pending_cell *c, enum cell_state state) {
   uint32_t w = atomic_load(&c->word);
-  while (!atomic_compare_exchange_strong(&c->word, &w, word_of(CELL_FAILED, w & COUNT_MASK))) {
+  while (!atomic_compare_exchange_strong(&c->word, &w, word_of(state, w & COUNT_MASK))) {
   }
 }
+
+void cell_failed(struct pending_cell *c, int err) {
+  c->err = err;
+  publish(c, CELL_FAILED);
+}
+
+void cell_plain(struct pending_cell *c) { publish(c, CELL_PLAIN); }

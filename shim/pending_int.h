@@ -16,7 +16,7 @@
 
 /* One for each pending connect, in memory that forked processes share: who took the answer, what it was,
  * and how many processes have a share in the connect. */
-enum cell_state { CELL_FREE = 0, CELL_OPEN = 1, CELL_TAKING = 2, CELL_TAKEN = 3, CELL_FAILED = 4 };
+enum cell_state { CELL_FREE = 0, CELL_OPEN = 1, CELL_TAKING = 2, CELL_TAKEN = 3, CELL_FAILED = 4, CELL_PLAIN = 5 };
 
 struct pending_cell {
   _Atomic uint32_t word; /* state << 24 | processes */
@@ -38,12 +38,13 @@ enum cell_state cell_share(struct pending_cell *c);
  * become another connect's: whoever reads it looks under pending_gate whether the sock is PENDING still. */
 enum cell_state cell_drop(struct pending_cell *c);
 void cell_unmap(struct pending_cell *c); /* when no pointer to it is left in this process */
-/* CELL_OPEN: the caller is the one to take the answer and ends with cell_taken() or cell_failed(); CELL_TAKEN,
- * CELL_FAILED: another process was faster (the answer is in the cell). */
+/* CELL_OPEN: the caller is the one to take the answer and ends with cell_taken(), cell_failed() or cell_plain();
+ * CELL_TAKEN, CELL_FAILED, CELL_PLAIN: another process was faster (the answer is in the cell). */
 enum cell_state cell_begin(struct pending_cell *c);
 /* Publishes; *holders becomes the number of processes that have a share, all of which hold the connection. */
 void cell_taken(struct pending_cell *c, _Atomic uint32_t *holders);
 void cell_failed(struct pending_cell *c, int err);
+void cell_plain(struct pending_cell *c);
 
 struct pending {
   _Atomic uint32_t refs; /* one for the sock, one for each hook at work */
@@ -56,6 +57,7 @@ struct pending {
   bool err_seen;        /* it was reported */
   _Atomic bool closed;  /* the program's last number went away */
   _Atomic bool blind;   /* PENDING, and there is no reply socket: counted in pending_blind */
+  bool plain;           /* it became one in plaintext: the numbers are the kernel's again */
   bool in_progress;     /* TCP's connect() was under way when the daemon was asked */
   bool repeated;
   _Atomic uint32_t asked; /* 2 once the daemon is asked a second time */
@@ -96,7 +98,11 @@ int pending_ask(struct sock *s, struct pending *p, int fd);
 void pending_fail(struct sock *s, struct pending *p, int fd, int err);
 /* TCP itself failed and the kernel knows why: the numbers become plain again. */
 void pending_native(struct sock *s, struct pending *p, int fd);
-/* Every number of s becomes plain. Only for a TCP socket that is not connected. */
+/* The rules have changed since it began, and let this connection go out in plaintext now (why: enum wire_plain_why;
+ * 0: it is not managed any more): the numbers become plain, the socket goes on as it is. Only when the daemon has
+ * sent nothing over it, and never will. */
+void pending_plain(struct sock *s, struct pending *p, int fd, uint32_t why);
+/* Every number of s becomes plain. Only for a TCP socket that is not connected, or is to be one in plaintext. */
 void pending_unmanage(struct sock *s, int fd);
 /* The errno that waits to be reported, once; then 0. The kernel's own error (a reset, by our disconnecting) goes
  * with it, and POLLERR with that. */

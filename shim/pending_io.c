@@ -9,6 +9,7 @@
 
 #include "epollreg.h"
 #include "libc.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,6 +71,13 @@ int pending_result(struct sock *s, struct pending *p, int fd) {
     errno = keep;
     return 0;
   }
+  if (p->plain) { /* the kernel says it; where it has told us already, EISCONN is what it says now */
+    int rc = libc_real()->connect(fd, (const struct sockaddr *)&p->dest, p->dest_len);
+    if (rc != 0 && errno != EISCONN)
+      return -1;
+    errno = keep;
+    return 0;
+  }
   int err = 0;
   struct pending *now = pending_pin(s);
   if (now)
@@ -123,6 +131,8 @@ int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, soc
       return disconnect_conn(s, fd);
     return atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_CONNECT0) & FDF_CONNECT0 ? 0 : fail(EISCONN);
   }
+  if (kind == SOCK_PLAIN)
+    return libc_real()->connect(fd, sa, len);
   struct pending *p = pending_pin(s);
   if (!p)
     return fdtab_plain(fd) ? pending_hook_connect(fd, sa, len) : fail(ECONNABORTED);
@@ -140,7 +150,8 @@ int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, soc
 /* -- asked for its state -- */
 
 int pending_getpeername(struct sock *s, int fd, struct sockaddr *sa, socklen_t *len) {
-  if (pending_settle(s, fd) == SOCK_CONN || fdtab_plain(fd))
+  enum sock_kind kind = pending_settle(s, fd);
+  if (kind == SOCK_CONN || kind == SOCK_PLAIN || fdtab_plain(fd))
     return libc_real()->getpeername(fd, sa, len);
   return fail(ENOTCONN);
 }
@@ -198,7 +209,7 @@ ssize_t pending_io(struct sock *s, int fd, bool write, int flags) {
       return fail(rc == -ETIMEDOUT ? EAGAIN : -rc);
     kind = (enum sock_kind)atomic_load(&s->kind);
   }
-  return kind == SOCK_CONN ? 0 : failed_io(s, fd, write, flags);
+  return kind == SOCK_CONN || kind == SOCK_PLAIN ? 0 : failed_io(s, fd, write, flags);
 }
 
 int pending_shutdown(struct sock *s, int fd, int how) {
@@ -226,18 +237,29 @@ bool pending_swallow_sockopt(int level, int opt) { return level == IPPROTO_TCP &
 
 int pending_fastopen(int fd, const struct sockaddr *sa, socklen_t len) {
   struct rules_entry rule;
-  int keep = errno;
+  struct rules_hosts hosts;
+  int keep = errno, rc;
   if (!sa || len < (socklen_t)sizeof sa->sa_family)
     return 0;
   if (fdtab_plain(fd)) {
-    int managed = session_match(RULES_CONNECT, sa, len, &rule);
-    if (managed <= 0) {
-      if (managed == 0)
-        errno = keep;
-      return managed;
+    int managed = plain_under_way(fd) ? 0 : session_match_connect(sa, len, &hosts, &rule);
+    if (managed < 0)
+      return -1;
+    errno = keep;
+    if (managed == 0)
+      return 0;
+    uint32_t why = plain_why(&rule);
+    if (why) {
+      if ((unsigned)fd < FDTAB_MAX)
+        atomic_fetch_or(&fdtab_flags[fd], FDF_PLAIN);
+      plain_tell(fd, &rule, why, sa, len, &hosts);
+      return 0;
     }
+    rc = pending_connect_protected(fd, sa, len, &rule, &hosts);
+  } else {
+    rc = pending_hook_connect(fd, sa, len);
   }
-  if (pending_hook_connect(fd, sa, len) != 0 && errno != EISCONN)
+  if (rc != 0 && errno != EISCONN)
     return -1;
   errno = keep;
   return 1;

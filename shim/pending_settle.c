@@ -9,6 +9,7 @@
 
 #include "epollreg.h"
 #include "libc.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -131,6 +132,38 @@ void pending_native(struct sock *s, struct pending *p, int fd) {
   }
 }
 
+void pending_plain(struct sock *s, struct pending *p, int fd, uint32_t why) {
+  lock_signals saved, inner;
+  bool first = false, left = false;
+  int keep = errno;
+  lock_take(&pending_gate, &saved);
+  lock_take(&s->lock, &inner);
+  if (still_there(s, p, fd) && s->pending == p && atomic_load(&s->kind) == SOCK_PENDING) {
+    enum cell_state before = cell_begin(p->cell);
+    first = before == CELL_OPEN;
+    if (first)
+      cell_plain(p->cell);
+    left = (first || before == CELL_PLAIN) && leave(s, p, SOCK_PLAIN);
+    if (left) {
+      p->plain = true;
+      cell_drop(p->cell);
+    }
+  }
+  lock_drop(&s->lock, &inner);
+  lock_drop(&pending_gate, &saved);
+  if (!left) {
+    pending_fail(s, p, fd, ECONNABORTED);
+    return;
+  }
+  epollreg_back(p, true);
+  atomic_fetch_or(&fdtab_flags[fd], FDF_PLAIN);
+  pending_unmanage(s, fd);
+  if (first && why)
+    plain_tell(fd, &p->rule, why, (const struct sockaddr *)&p->dest, p->dest_len, &p->hosts);
+  pending_unpin(p);
+  errno = keep;
+}
+
 int pending_take_error(struct sock *s, struct pending *p, int fd) {
   lock_signals saved;
   int kernels, keep = errno;
@@ -234,14 +267,27 @@ static int repeat(struct sock *s, struct pending *p, int fd, int status) {
   return pending_ask(s, p, fd);
 }
 
-/* The rules may have been read anew between our look and the daemon's; then ours has another number now. */
-static bool rule_moved(struct pending *p) {
+#define DECIDED_PLAIN (-1) /* not the daemon's word: another process of ours has looked at the rules again */
+
+/* The daemon looked at the rules, and they were others than when we did: so do we. It has sent nothing. */
+static void judge_again(struct sock *s, struct pending *p, int fd, int err, uint32_t asked) {
   struct rules_entry rule;
-  if (session_match_connect((const struct sockaddr *)&p->dest, p->dest_len, &p->hosts, &rule) != 1 ||
-      rule.rule == p->rule.rule)
-    return false;
-  p->rule = rule;
-  return true;
+  int managed = session_match_connect((const struct sockaddr *)&p->dest, p->dest_len, &p->hosts, &rule);
+  if (managed == 0) {
+    pending_plain(s, p, fd, 0);
+    return;
+  }
+  /* What a canary drew stays drawn. */
+  uint32_t why = managed < 0 || (rule.mode == RULES_CANARY && !(rule.flags & RULES_SUSPENDED)) ? 0 : plain_why(&rule);
+  if (managed > 0)
+    p->rule = rule;
+  if (why) {
+    pending_plain(s, p, fd, why);
+    return;
+  }
+  int rc = asked > 1 || managed < 0 ? -err : repeat(s, p, fd, WIRE_BAD_REQUEST);
+  if (rc != 0)
+    pending_fail(s, p, fd, -rc);
 }
 
 static void judge(struct sock *s, struct pending *p, int fd, const struct wire_connected *a, uint32_t asked) {
@@ -254,11 +300,11 @@ static void judge(struct sock *s, struct pending *p, int fd, const struct wire_c
     pending_native(s, p, fd);
     return;
   case WIRE_BAD_REQUEST:
-    if (asked > 1 || !rule_moved(p)) {
-      pending_fail(s, p, fd, err);
-      return;
-    }
-    /* fall through */
+    judge_again(s, p, fd, err, asked);
+    return;
+  case DECIDED_PLAIN:
+    pending_plain(s, p, fd, 0);
+    return;
   case WIRE_UNKNOWN_SESSION:
   case WIRE_NEED_AGENT:
   case WIRE_NO_IDENTITY:
@@ -275,6 +321,10 @@ static void judge(struct sock *s, struct pending *p, int fd, const struct wire_c
 /* 1: *a is the answer; 0: none yet; negative errno: there will be none. */
 static int look(const struct pending *p, struct wire_connected *a) {
   enum cell_state state = cell_look(p->cell);
+  if (state == CELL_PLAIN) {
+    *a = (struct wire_connected){.status = DECIDED_PLAIN};
+    return 1;
+  }
   if (state == CELL_TAKEN || state == CELL_FAILED) {
     *a = (struct wire_connected){.status = state == CELL_TAKEN ? WIRE_OK : WIRE_REFUSED,
                                  .err = p->cell->err,

@@ -31,6 +31,7 @@ enum { SESSION_NONE = 0, SESSION_BUSY = 1, SESSION_READY = 2 };
 #define HELLO_AGAIN   3
 #define REPLY_WAIT_MS 15000
 #define TELL_WAIT_MS  1000
+#define RENEW_MS      1000
 #define AGENT_DIAL_MS 5000
 
 static struct {
@@ -306,6 +307,30 @@ int session_agent_once(void) {
 
 /* -- what the hooks ask -- */
 
+static bool daemon_gone(void) {
+  struct pollfd p = {.fd = session.control};
+  return libc_real()->poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
+/* Plaintext asks the daemon for nothing, and would not notice that there is another one, with other rules. True: they
+ * are ours now. No daemon is started for it, and none is looked for more than once a second. */
+static bool daemon_replaced(void) {
+  static _Atomic uint64_t not_before;
+  int keep = errno;
+  bool renewed = false;
+  if (daemon_gone() && transport_now_ms() >= atomic_load(&not_before)) {
+    int sock = transport_dial_running(session.daemon_uid);
+    if (sock >= 0) {
+      libc_real()->close(sock);
+      renewed = session_ready(true) == 0;
+    }
+    if (!renewed)
+      atomic_store(&not_before, transport_now_ms() + RENEW_MS);
+  }
+  errno = keep;
+  return renewed;
+}
+
 static int match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
                  struct rules_entry *out) {
   uint8_t addr[16];
@@ -317,6 +342,9 @@ static int match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len,
   if (hosts)
     hosts_lookup(addr, hosts);
   int found = rules_match_host(session.rules, kind, addr, port, hosts, out);
+  if (found == 1 && rules_entry_managed(out) && (out->mode == RULES_OFF || out->mode == RULES_CANARY) &&
+      daemon_replaced())
+    found = rules_match_host(session.rules, kind, addr, port, hosts, out);
   if (found < 0) {
     session_complain("the rules in shared memory are damaged: refusing; restart the daemon");
     errno = EACCES;
@@ -395,6 +423,21 @@ int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *
       session_recv(sock, reply, sizeof *reply, WIRE_REPLY, NULL, TELL_WAIT_MS) >= (ssize_t)sizeof *reply)
     rc = reply->status == WIRE_OK ? 0 : -1;
   libc_real()->close(sock);
+  return rc;
+}
+
+int session_post(void *msg, size_t len, size_t token_offset) {
+  if (atomic_load(&session.state) != SESSION_READY) {
+    errno = ENOTCONN;
+    return -1;
+  }
+  memcpy((char *)msg + token_offset, &session.token, sizeof session.token);
+  int sock = transport_dial_running(session.daemon_uid);
+  if (sock < 0)
+    return -1;
+  int rc = session_send(sock, msg, len, -1), failed = errno;
+  libc_real()->close(sock);
+  errno = failed;
   return rc;
 }
 

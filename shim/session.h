@@ -17,8 +17,9 @@
 #include <sys/socket.h>
 
 /* Is this address managed? 1: yes (*out is a copy of the rule's entry; its mode may be any, off where the rule is
- * staged), 0: no, -1 and errno: cannot tell (no daemon, bad configuration): refuse. Says HELLO when needed, and dials
- * the agent where the mode is such that an identity is wanted in any case. */
+ * staged), 0: no, -1 and errno: cannot tell (no daemon, bad configuration): refuse. Says HELLO when needed (where the
+ * mode is one that never asks the daemon, a new daemon's rules are looked for, too), and dials the agent where the
+ * mode is such that an identity is wanted in any case. */
 int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out);
 
 /* The same for a destination, with the names by which this program found the address: *hosts receives them, for the
@@ -65,6 +66,9 @@ int session_request(void *msg, size_t len, size_t token_offset, int fd, struct w
 /* As session_request(), for news that a daemon which does not know this session need not hear: starts no
  * daemon, says no HELLO. 0: it answered WIRE_OK. */
 int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *reply);
+
+/* As session_tell(), and does not wait for the answer. 0: it was sent. -1 and errno. */
+int session_post(void *msg, size_t len, size_t token_offset);
 
 /* The slot, mapped; asks the daemon for an arena that is not known yet. NULL and errno. */
 struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot);

@@ -38,6 +38,8 @@ int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, boo
       kind = (uint32_t)pending_settle(s, fd);
     if (kind == SOCK_CONN)
       return 1;
+    if (kind == SOCK_PLAIN)
+      return 0;
     if (kind == SOCK_LISTENER) {
       *real_fd = s->listener->real; /* says ENOTCONN and EPIPE as TCP does, being TCP */
       return 0;
@@ -45,7 +47,7 @@ int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, boo
     if (kind != SOCK_PENDING && kind != SOCK_FAILED)
       break;
     ssize_t n = pending_io(s, fd, write, flags);
-    if (n == 0 && atomic_load(&s->kind) == SOCK_CONN)
+    if (n == 0 && (atomic_load(&s->kind) == SOCK_CONN || atomic_load(&s->kind) == SOCK_PLAIN))
       continue;
     *eof = n == 0;
     sock_put(s);
