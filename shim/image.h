@@ -23,8 +23,9 @@ void image_after_fork_parent(void);
 void image_after_fork_child(void);
 
 /* Managed connections do not go into a new image: nobody there would protect them. On descriptors 0 to 2 they are
- * relayed, the others are made close-on-exec. replaces: this process itself becomes the new image, and gives up what it holds;
- * image_exec_failed() undoes both. (After posix_spawn() nothing is undone: another thread may be spawning.) */
+ * relayed, the others are made close-on-exec. replaces: this process itself becomes the new image, and gives up what
+ * it holds; image_exec_failed() undoes both. (After posix_spawn() nothing is undone: another thread may be spawning.)
+ */
 void image_before_exec(bool replaces, const char *file); /* file: as exec's, NULL: not by name */
 void image_exec_failed(void);
 /* The connections that these file actions put into the new image are relayed from now on. false: one cannot be. */

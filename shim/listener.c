@@ -10,6 +10,7 @@
 #include "environ.h"
 #include "libc.h"
 #include "pending.h"
+#include "plain.h"
 #include "session.h"
 #include "spare.h"
 
@@ -249,12 +250,24 @@ static int local_address(int fd, struct sockaddr_storage *sa, socklen_t *len) {
   return libc_real()->getsockname(fd, (struct sockaddr *)sa, len);
 }
 
+/* mode off, and it cannot be prepared for another one: natively, then, which is what the rule says today. */
+static bool listens_natively(int fd, const struct rules_entry *rule, int rc) {
+  if (rule->mode != RULES_OFF)
+    return false;
+  if ((unsigned)fd < FDTAB_MAX)
+    atomic_fetch_or(&fdtab_flags[fd], FDF_PLAIN); /* listener_touch() leaves it alone */
+  session_complain("a listener whose rule is off could not be registered with the daemon (%s): it listens without "
+                   "svidwrap, and another mode will not reach it before the program is started again",
+                   strerror(-rc));
+  return true;
+}
+
 static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
   int keep = errno;
   if (libc_real()->listen(fd, backlog) != 0)
     return -1; /* EADDRINUSE and its like, as natively */
   int rc = become_standin(fd, backlog, rule);
-  if (rc == 0) {
+  if (rc == 0 || listens_natively(fd, rule, rc)) {
     errno = keep;
     return 0;
   }
@@ -374,6 +387,8 @@ int listener_touch(int fd) {
   struct rules_entry rule;
   socklen_t len = sizeof sa, on_len = sizeof(int);
   int listening = 0;
+  if ((unsigned)fd < FDTAB_MAX && (atomic_load(&fdtab_flags[fd]) & FDF_PLAIN))
+    return 0;
   if (libc_real()->getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
     return 0; /* the real call says what is wrong */
   if (sa.ss_family == AF_UNIX)
@@ -390,6 +405,8 @@ int listener_touch(int fd) {
   int rc = become_standin(fd, SOMAXCONN, &rule);
   if (rc == 0)
     return 1;
+  if (listens_natively(fd, &rule, rc))
+    return 0;
   errno = -rc;
   return -1;
 }

@@ -75,6 +75,7 @@ static void wait_for_identity(struct listener *l, struct session *s) {
   l->waiting = true;
   struct timeval tv = clock_timeval(policy_settings(s->config->policy)->identity_wait_ms);
   evtimer_add(&l->late, &tv);
+  session_seek_agent(s); /* a listener that was registered while its rule was off has none */
 }
 
 static void remember(struct listener *l, struct session *s) {
@@ -424,6 +425,10 @@ void listeners_policy_changed(struct worker *w, const struct config *c) {
     l->waiting = l->waited = false;
     evtimer_del(&l->late);
     serve_kick(l->serve);
+    const struct policy_rule *rule = NULL;
+    a = strictest(l, &rule);
+    if (a && rule->mode != RULES_OFF)
+      session_seek_agent(a->session); /* before the first peer needs an identity */
   }
 }
 

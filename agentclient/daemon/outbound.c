@@ -5,6 +5,7 @@
  * the program must be the last one (FIN, and epoll sets that forget the socket).
  */
 #include "outbound.h"
+#include "canary.h"
 #include "dial.h"
 #include "message.h"
 #include "report.h"
@@ -18,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NO_RULE UINT32_MAX
+#define NO_RULE    UINT32_MAX
+#define LOOK_AGAIN "the rules have changed since the program looked at them"
 
 struct outbound {
   LIST_ENTRY(outbound) link;
@@ -82,11 +84,19 @@ static int report(struct outbound *o, const struct handshake_result *result) {
   return report_connection(&r);
 }
 
+/* mTLS failed: a canary rule may have a word to say about it. */
+static void failed(struct outbound *o, const char *reason) {
+  if (!o->session->ended)
+    canary_failed(o->session, o->policy, o->rule, (const struct sockaddr *)&o->request.dest, reason);
+}
+
 static void refuse_for_want(struct outbound *o, enum wire_status status, const char *text) {
   struct handshake_result result = {.outcome = HANDSHAKE_INTERNAL};
   snprintf(result.reason, sizeof result.reason, "%.255s", text);
   (void)report(o, &result);
   let_go(o);
+  if (status == WIRE_NO_IDENTITY)
+    failed(o, text);
   answer(o->ctl, status, ECONNREFUSED, "%s", text);
   outbound_free(o);
 }
@@ -228,6 +238,7 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
     o->session->dial_failed++;
     (void)report(o, result);
     let_go(o);
+    failed(o, result->reason);
     answer(o->ctl, WIRE_NO_IDENTITY, ECONNREFUSED, "%s", result->reason);
   } else if (!o->ctl) {
     if (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) {
@@ -240,6 +251,7 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
     o->session->dial_failed++;
     (void)report(o, result);
     let_go(o);
+    failed(o, result->reason);
     answer(o->ctl, WIRE_REFUSED, deny_errno(o), "%s", result->reason);
   } else if (err == 0 && astray(o)) {
     refuse_astray(o, result);
@@ -253,6 +265,7 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
     o->session->dial_failed++;
     (void)report(o, result);
     let_go(o);
+    failed(o, result->reason);
     answer(o->ctl, WIRE_REFUSED, err, "%s", result->reason);
   }
   outbound_free(o);
@@ -279,15 +292,22 @@ static void start(struct outbound *o, const struct identity_svid *svid) {
 
 static void waited(struct session_wait *w, bool gone);
 
+/* The program saw a rule by which it has to ask us, and by now there is one by which it has not: nothing has been
+ * sent, and it looks again. */
+static bool plaintext_by_now(const struct outbound *o) {
+  const struct policy_rule *r = policy_rule_at(o->policy, o->rule);
+  return r && (r->mode == RULES_OFF || canary_suspended(o->worker, o->session->config, r->name));
+}
+
 /* Begins the handshake, or waits for what it needs, or answers why not. */
 static void attempt(struct outbound *o) {
   struct session *s = o->session;
   char why[WIRE_TEXT_MAX];
   if (o->policy != s->config->policy)
     find_rule(o);
-  if (o->rule == NO_RULE) {
+  if (o->rule == NO_RULE || plaintext_by_now(o)) {
     let_go(o);
-    answer(o->ctl, WIRE_REFUSED, EACCES, "no rule of the new policy covers this destination: connect again");
+    answer(o->ctl, WIRE_BAD_REQUEST, EACCES, LOOK_AGAIN);
     outbound_free(o);
     return;
   }
@@ -361,8 +381,13 @@ void outbound_policy_changed(struct session *s) {
   struct outbound *o, *next;
   for (o = LIST_FIRST(&s->outbounds); o; o = next) {
     next = LIST_NEXT(o, link);
-    if (!o->dial)
-      find_rule(o); /* it waits for an identity; one whose handshake is under way is judged again at its end */
+    if (o->dial)
+      continue; /* judged again at its end */
+    find_rule(o);
+    if (!o->wait.session || !(o->rule == NO_RULE || plaintext_by_now(o)))
+      continue;
+    session_wait_end(&o->wait); /* it waits for an identity that it does not need any more */
+    attempt(o);
   }
 }
 

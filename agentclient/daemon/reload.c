@@ -4,6 +4,7 @@
  * fail. Never leaves a table half written or an index of the old policy behind.
  */
 #include "reload.h"
+#include "canary.h"
 #include "measure.h"
 #include "outbound.h"
 #include "worker.h"
@@ -54,6 +55,7 @@ int config_apply(struct worker *w, struct config *c, struct policy *fresh, char 
     return -1;
   struct policy *old = c->policy;
   c->policy = fresh;
+  canary_mark(w, c, t);
   publish(c, t);
   free(t);
   w->policy_generation++;
@@ -105,6 +107,7 @@ int config_set_addresses(struct worker *w, struct config *c, const struct policy
   addresses_free(c->found, c->found_count);
   c->found = copy;
   c->found_count = count;
+  canary_mark(w, c, t);
   publish(c, t);
   free(t);
   rematch(w, c);

@@ -163,5 +163,8 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                                 .remote = m.remote_len >= sizeof(sa_family_t) ? (struct sockaddr *)&m.remote : NULL,
                                 .result = &h};
   (void)report_connection(&r);
+  if (!m.inbound)
+    canary_failed(s, s->config->policy, m.rule, r.remote,
+                  h.reason); /* a server judges us when our connect() is done */
   ctl_reply(c, WIRE_OK, 0, "%s", "");
 }

@@ -5,6 +5,7 @@
  */
 #include "requests.h"
 #include "admin.h"
+#include "canary.h"
 #include "listeners.h"
 #include "measure.h"
 #include "message.h"
@@ -272,6 +273,7 @@ void requests_dispatch(struct ctl *c, const void *msg, size_t len, int fds[WIRE_
       [WIRE_ARENA] = arena,
       [WIRE_STATUS] = status_request,
       [WIRE_ALERT] = report_alert,
+      [WIRE_PLAIN] = canary_plain,
       [WIRE_RELAY] = relaying_take,
       [WIRE_ADMIN] = admin_request,
   };

@@ -36,8 +36,8 @@ static int peer_pidfd(const struct ctl *c) {
 
 /* The agent's connection is gone: has one of the session's programs dial a fresh one, now or when the pause is over.
  * Without a stand-in to ring there is only the answer to its next request. */
-static void seek_agent(struct session *s) {
-  if (source_connected(s->source) || LIST_EMPTY(&s->attached))
+void session_seek_agent(struct session *s) {
+  if (!s->config->endpoint[0] || source_connected(s->source) || LIST_EMPTY(&s->attached))
     return;
   if (session_ask_agent(s)) {
     listeners_ring_agent(s);
@@ -50,7 +50,7 @@ static void seek_agent(struct session *s) {
 static void agent_timer(evutil_socket_t fd, short what, void *arg) {
   (void)fd;
   (void)what;
-  seek_agent(arg);
+  session_seek_agent(arg);
 }
 
 static void control_hung_up(struct ctl *c, void *arg) {
@@ -257,7 +257,7 @@ static void session_changed(struct session *s) {
       wait->fn(wait, false);
     }
   }
-  seek_agent(s);
+  session_seek_agent(s);
 }
 
 void session_source_changed(void *worker, struct source *source) {

@@ -73,6 +73,8 @@ void session_source_changed(void *worker, struct source *source);
 
 /* May a fresh agent connection be asked for now? Each yes pushes the next one away, up to three seconds. */
 bool session_ask_agent(struct session *s);
+/* Has a program of the session, by a stand-in of its, dial the agent, if there is no connection to it. */
+void session_seek_agent(struct session *s);
 /* Dials the agent succeeded (0) or failed (errno). */
 void session_agent_dialed(struct session *s, int err);
 

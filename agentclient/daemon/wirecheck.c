@@ -101,6 +101,17 @@ static enum wire_status check_connect(const char *msg, size_t len, int nfds) {
   return plausible ? WIRE_OK : WIRE_BAD_REQUEST;
 }
 
+static enum wire_status check_plain(const char *msg, size_t len, int nfds) {
+  struct wire_plain m;
+  if (len != sizeof m || nfds != 0)
+    return WIRE_BAD_REQUEST;
+  memcpy(&m, msg, sizeof m);
+  bool plausible = m.dest_len >= sizeof(sa_family_t) && m.dest_len <= sizeof m.dest &&
+                   m.local_len <= sizeof m.local && m.why >= WIRE_PLAIN_OFF && m.why <= WIRE_PLAIN_SUSPENDED &&
+                   wire_hosts_valid(&m.hosts);
+  return plausible ? WIRE_OK : WIRE_BAD_REQUEST;
+}
+
 static enum wire_status check_alert(const char *msg, size_t len, int nfds) {
   struct wire_alert m;
   if (len != sizeof m || nfds != 0)
@@ -134,6 +145,8 @@ enum wire_status wire_check(const void *msg, size_t len, int nfds) {
     return check_listen(msg, len, nfds, h.type);
   case WIRE_CONNECT:
     return check_connect(msg, len, nfds);
+  case WIRE_PLAIN:
+    return check_plain(msg, len, nfds);
   case WIRE_ALERT:
     return check_alert(msg, len, nfds);
   case WIRE_ARENA:

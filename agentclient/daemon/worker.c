@@ -337,6 +337,7 @@ void worker_close(struct worker *w) {
       session_end(LIST_FIRST(&w->sessions));
     while (!LIST_EMPTY(&w->listeners))
       listener_close(LIST_FIRST(&w->listeners));
+    canary_close(w);
   }
   hostnames_free(w->hostnames);
   control_close(w);

@@ -6,6 +6,7 @@
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
 
+#include "canary.h"
 #include "config.h"
 #include "control.h"
 #include "daemon.h"
@@ -46,6 +47,7 @@ struct worker {
   unsigned live_count;
   struct revoke *revoke;
   int diag; /* NETLINK_SOCK_DIAG; -1: none */
+  struct canary_list canaries; /* rules that are suspended */
   struct tally tally;
   struct ledger *ledger; /* what was decided, counted */
   struct relay *relay;   /* made with the first connection that needs it */

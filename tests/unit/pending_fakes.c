@@ -23,6 +23,9 @@
 
 _Atomic int fake_answer, fake_errno = EACCES, fake_asked, fake_hellos, fake_agents, fake_gone;
 in_port_t fake_managed[4];
+struct rules_entry fake_rule, fake_late;
+int fake_late_at;
+struct fake_told *fake_told;
 struct fake_net fake_net;
 
 /* -- the daemon -- */
@@ -77,6 +80,8 @@ static void answer(struct asked *q) {
     } else {
       grant(q->reply);
     }
+  } else if (what == FAKE_CONTRARY || (what == FAKE_LOOK_AGAIN && atomic_load(&fake_asked) == 1)) {
+    say(q->reply, WIRE_BAD_REQUEST, EACCES, 0, 0);
   } else if (what == FAKE_DIE) {
     /* closed below, unanswered */
   } else if (what == FAKE_STUBBORN) {
@@ -188,6 +193,9 @@ void fake_reset(int as) {
   atomic_store(&fake_asked, 0);
   atomic_store(&fake_hellos, 0);
   atomic_store(&fake_agents, 0);
+  atomic_store(&fake_told->count, 0);
+  fake_late_at = 0;
+  fake_rule = (struct rules_entry){.kind = RULES_CONNECT, .mode = RULES_ENFORCE, .percent = 100, .rule = 3};
   atomic_store(&fake_gone, 0);
   atomic_store(&fake_errno, EACCES);
 }
@@ -219,6 +227,7 @@ int fake_setup(void **state) {
   fake_managed[0] = fake_net.open.sin_port;
   fake_managed[1] = fake_net.stuck.sin_port;
   fake_managed[2] = fake_net.closed.sin_port;
+  fake_told = mmap(NULL, sizeof *fake_told, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   slots = mmap(NULL, SLOTS * sizeof *slots, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   daemon_addr.sun_family = AF_UNIX;
   int n = snprintf(daemon_addr.sun_path + 1, sizeof daemon_addr.sun_path - 1, "svidwrap-test-%d", getpid());
@@ -236,13 +245,25 @@ int fake_setup(void **state) {
 int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {
   uint8_t addr[16];
   uint16_t port;
-  *out = (struct rules_entry){.kind = (uint8_t)kind, .rule = 3};
+  *out = fake_late_at && atomic_load(&fake_asked) >= fake_late_at ? fake_late : fake_rule;
+  out->kind = (uint8_t)kind;
   if (rules_address(sa, len, addr, &port) != 0)
     return 0;
   for (size_t i = 0; i < sizeof fake_managed / sizeof fake_managed[0]; i++) {
     if (fake_managed[i] && fake_managed[i] == htons(port))
-      return 1;
+      return rules_entry_managed(out);
   }
+  return 0;
+}
+
+int session_agent_once(void) { return 0; }
+
+int session_post(void *msg, size_t len, size_t token_offset) {
+  (void)token_offset;
+  if (len != sizeof fake_told->last)
+    return -1;
+  memcpy(&fake_told->last, msg, len);
+  atomic_fetch_add(&fake_told->count, 1);
   return 0;
 }
 
@@ -390,7 +411,7 @@ static ssize_t met(const struct fake_api *api, int fd, bool write) {
   ssize_t n = 1;
   if (kind == SOCK_PENDING || kind == SOCK_FAILED) {
     n = pending_io(s, fd, write, MSG_NOSIGNAL);
-    if (n == 0 && atomic_load(&s->kind) == SOCK_CONN)
+    if (n == 0 && (atomic_load(&s->kind) == SOCK_CONN || atomic_load(&s->kind) == SOCK_PLAIN))
       n = 1;
   }
   sock_put(s);
@@ -410,7 +431,7 @@ int fake_so_error(const struct fake_api *api, int fd) {
   int err = 0;
   socklen_t len = sizeof err;
   struct sock *s = api->wrapped ? fdtab_get(fd) : NULL;
-  if (s && atomic_load(&s->kind) != SOCK_CONN)
+  if (s && atomic_load(&s->kind) != SOCK_CONN && atomic_load(&s->kind) != SOCK_PLAIN)
     pending_so_error(s, fd, &err);
   else
     libc_real()->getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);

@@ -9,6 +9,7 @@
 #include "fdtab.h"
 #include "libc.h"
 #include "pending.h"
+#include "svidwrap/wire.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -24,6 +25,8 @@ enum fake_answer {
   FAKE_STUBBORN,    /* WIRE_UNKNOWN_SESSION every time */
   FAKE_GARBAGE,     /* a message that is no answer */
   FAKE_LIAR,        /* WIRE_TCP_FAILED although TCP is up */
+  FAKE_LOOK_AGAIN,  /* WIRE_BAD_REQUEST the first time, then OK */
+  FAKE_CONTRARY,    /* WIRE_BAD_REQUEST every time */
 };
 extern _Atomic int fake_answer, fake_errno;
 extern _Atomic int fake_asked; /* WIRE_CONNECTs so far */
@@ -32,8 +35,17 @@ extern _Atomic int fake_gone;  /* held connections whose shim let go of the repl
 void fake_release(int answer); /* what is held is answered so */
 void fake_reset(int answer);
 
-/* Managed are destinations whose port is one of these. */
+/* Managed are destinations whose port is one of these, by this rule; enforce after fake_reset(). */
 extern in_port_t fake_managed[4];
+extern struct rules_entry fake_rule;
+/* When the daemon has been asked so often (0: never) the rule is this one. */
+extern struct rules_entry fake_late;
+extern int fake_late_at;
+/* WIRE_PLAINs so far, of forked processes, too, and the last one. */
+extern struct fake_told {
+  _Atomic int count;
+  struct wire_plain last;
+} * fake_told;
 
 /* A TCP server that accepts; one whose backlog is full, so that connect() stays in SYN_SENT; a closed port. */
 struct fake_net {
