@@ -46,7 +46,7 @@ struct worker {
   struct live_list lives;
   unsigned live_count;
   struct revoke *revoke;
-  int diag; /* NETLINK_SOCK_DIAG; -1: none */
+  int diag;                    /* NETLINK_SOCK_DIAG; -1: none */
   struct canary_list canaries; /* rules that are suspended */
   struct tally tally;
   struct ledger *ledger; /* what was decided, counted */
