@@ -40,12 +40,16 @@ static void publish(struct config *c, const struct rules_table *fresh) {
 }
 
 /* Behind the commit point: who held indices of the old policy. */
-static void rematch(struct worker *w, struct config *c) {
+static void rematch_connects(struct worker *w, struct config *c) {
   struct session *s;
-  listeners_policy_changed(w, c);
   LIST_FOREACH(s, &w->sessions, link)
   if (s->config == c)
     outbound_policy_changed(s);
+}
+
+static void rematch(struct worker *w, struct config *c) {
+  listeners_policy_changed(w, c);
+  rematch_connects(w, c);
   live_policy_changed(w, c);
 }
 
@@ -110,7 +114,8 @@ int config_set_addresses(struct worker *w, struct config *c, const struct policy
   canary_mark(w, c, t);
   publish(c, t);
   free(t);
-  rematch(w, c);
+  /* The policy is the same: what lives was judged by it, and no name server's answer ends it. */
+  rematch_connects(w, c);
   return 0;
 }
 

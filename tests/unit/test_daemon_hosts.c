@@ -111,6 +111,7 @@ struct server {
   uint16_t port;
   const struct pki_svid *svid;
   pthread_t thread;
+  bool hold; /* until the client goes */
 };
 
 static void *serve_one(void *arg) {
@@ -118,6 +119,9 @@ static void *serve_one(void *arg) {
   struct peer peer;
   int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
   (void)peer_accept(&peer, fd, s->svid);
+  char byte;
+  if (s->hold)
+    (void)!recv(fd, &byte, 1, 0);
   peer_close(&peer);
   return NULL;
 }
@@ -281,6 +285,35 @@ static void configurations_share_what_is_known_of_a_name(void **state) {
   end_program(&q);
 }
 
+/* It was judged by the policy there is. That a name server moves its address under another rule is for the next. */
+static void a_live_connection_stays_when_addresses_change(void **state) {
+  (void)state;
+  struct program p;
+  struct server s = {.svid = web};
+  struct wire_connected r;
+  configure("",
+            "  - { to: \"db.test:22200-22299\", mode: enforce, allow: [ spiffe://example.org/stranger ] }\n" RANGE);
+  begin_program(&p);
+  s.listener = tcp_listen(&s.port, connect_port);
+  s.hold = true;
+  pthread_create(&s.thread, NULL, serve_one, &s);
+  int tcp = tcp_connect(s.port), sock = request_as(&p, tcp, "127.0.0.1", s.port, NULL);
+  assert_int_equal(receive(sock, &r, sizeof r, NULL), sizeof r);
+  assert_int_equal(r.status, WIRE_OK);
+  struct arena_slot *slot = map_slot(p.arena, r.slot);
+  db_is_at("127.0.0.1");
+  eventually(covered(&p, "127.0.0.1") == 0);
+  assert_int_equal(connect_as(&p, web, "127.0.0.1", NULL).status, WIRE_REFUSED); /* and so the daemon is through */
+  assert_int_equal(slot->revoked, 0);
+  unmap_slot(slot);
+  close(sock);
+  shutdown(tcp, SHUT_RDWR);
+  close(tcp);
+  pthread_join(s.thread, NULL);
+  close(s.listener);
+  end_program(&p);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, daemon_teardown)
 
 int main(void) {
@@ -293,6 +326,7 @@ int main(void) {
       T(a_claim_leads_past_no_rule_that_is_enforced),
       T(an_enforced_name_is_looked_up_again_before_it_is_refused),
       T(a_name_that_resolves_later_is_covered_then),
+      T(a_live_connection_stays_when_addresses_change),
       T(configurations_share_what_is_known_of_a_name),
   };
   return cmocka_run_group_tests(tests, daemon_group_setup, daemon_group_teardown);
