@@ -364,3 +364,16 @@ http {{ access_log off; client_body_temp_path {work}/b; proxy_temp_path {work}/p
         for _ in range(4):
             out = t.run([which("curl"), "-sS", "--fail", f"http://127.0.0.1:{front}/{t.marker.decode()}"])
             assert out == t.marker, out
+
+
+def test_plaintext_by_name_is_counted_under_its_rule(t):
+    """Staged: the connect goes out as it is, and the daemon is told by which name it was found."""
+    if NATIVE:
+        raise Skip("natively there is no policy")
+    port = t.port()
+    t.agent([entry(ID)])
+    plain = t.spawn([PYTHON, "-c", SERVER, str(port)], name="plain server")
+    t.listening(port, proc=plain)
+    config = t.config(connect=[{**rule(port)[0], "mode": "off"}])
+    assert ask(t, config, port, db=HOME) == t.marker.decode()
+    t.audited("the plaintext", direction="outbound", result="plaintext", rule="by name", remote=re.compile(HOME))
