@@ -216,6 +216,28 @@ static void announce(struct session *s) {
   s->announced = svid != NULL;
 }
 
+/* Rules that ask for an SVID which is not among those that came: once for every set of them. */
+static void look_for_missing(struct session *s) {
+  const struct policy *p = s->config->policy;
+  uint64_t missing = 14695981039346656037u;
+  char why[WIRE_TEXT_MAX];
+  for (int told = 0; told < 2; told++) {
+    for (uint32_t i = 0; i < policy_rule_count(p); i++) {
+      const struct policy_rule *r = policy_rule_at(p, i);
+      if ((!r->spiffe_id && !r->hint) || identity_select(source_identity(s->source), r->spiffe_id, r->hint))
+        continue;
+      if (told == 0)
+        missing = (missing ^ (i + 1)) * 1099511628211u;
+      else if (!session_svid(s, i, why, sizeof why))
+        log_error(s->config->log, "%s (pid %d): rule \"%s\": %s; what it covers is refused", s->program, (int)s->pid,
+                  r->name, why);
+    }
+    if (missing == s->missing)
+      return;
+  }
+  s->missing = missing;
+}
+
 static void complain(const struct session *s, bool connected) {
   int code;
   const char *words = source_words(s->source, &code);
@@ -232,6 +254,7 @@ static void session_changed(struct session *s) {
     s->agent_ask_ms = s->agent_backoff_ms = 0;
     evtimer_del(&s->agent_timer);
     announce(s);
+    look_for_missing(s);
   } else if (state == SOURCE_DENIED) {
     char text[WIRE_TEXT_MAX];
     session_no_identity(s, text, sizeof text);

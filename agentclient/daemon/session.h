@@ -53,7 +53,8 @@ struct session {
   bool announced;                         /* its identity was logged */
   int64_t agent_ask_ms, agent_backoff_ms; /* not before then a fresh agent connection is asked for */
   struct event agent_timer;
-  int dial_errno; /* of the last attempt to reach the agent */
+  int dial_errno;   /* of the last attempt to reach the agent */
+  uint64_t missing; /* which rules' SVIDs were not served, when that was last said: a hash */
   uint64_t dialed, dial_failed;
 };
 LIST_HEAD(session_list, session);

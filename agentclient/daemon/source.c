@@ -194,6 +194,20 @@ const char *source_words(const struct source *s, int *code) {
   return s->words;
 }
 
+/* "spiffe://example.org/a, spiffe://example.org/b (hint internal)", as far as there is room. */
+static void list_served(const struct identity *id, char *text, size_t len) {
+  size_t at = 0;
+  text[0] = '\0';
+  for (size_t i = 0; i < identity_svid_count(id) && at < len; i++) {
+    const struct identity_svid *s = identity_svid_at(id, i);
+    char hint[128]; /* the agent's words, for a log */
+    format_clean(s->hint, hint, sizeof hint);
+    int n = snprintf(text + at, len - at, "%s%s%s%s%s", i ? ", " : "", s->id.text, hint[0] ? " (hint " : "", hint,
+                     hint[0] ? ")" : "");
+    at += n > 0 ? (size_t)n : 0;
+  }
+}
+
 const struct identity_svid *source_svid(const struct source *s, const char *spiffe_id, const char *hint, char *why,
                                         size_t why_len) {
   struct identity *id = source_identity(s);
@@ -202,12 +216,15 @@ const struct identity_svid *source_svid(const struct source *s, const char *spif
     return NULL;
   }
   const struct identity_svid *svid = identity_select(id, spiffe_id, hint);
-  if (!svid)
-    snprintf(why, why_len, "the agent serves no SVID with %s %s", spiffe_id ? "the ID" : "the hint",
+  char served[400];
+  if (!svid) {
+    list_served(id, served, sizeof served);
+    snprintf(why, why_len, "the agent serves no SVID with the %s %s; it serves %s", spiffe_id ? "ID" : "hint",
              spiffe_id ? spiffe_id
              : hint    ? hint
-                       : "(any)");
-  else if (svid->not_after <= time(NULL))
+                       : "(any)",
+             served);
+  } else if (svid->not_after <= time(NULL))
     snprintf(why, why_len, "the SVID has expired and the agent sent no new one%s%s", s->words[0] ? ": " : "",
              s->words);
   else

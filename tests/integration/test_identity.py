@@ -242,3 +242,84 @@ def test_an_agent_away_for_longer_than_the_svid_lives_and_a_client(t):
         failed = len(c.out())
         until("served again", lambda: b"exchange" in c.out()[failed:], SOON)
         c.kill()
+
+
+# ---- several identities of one process ------------------------------------------------------------------------------
+
+# PORT...: what a connect() to each answers, and an exchange over it.
+SEVERAL = r"""
+import errno, socket, sys
+for port in map(int, sys.argv[1:]):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
+            s.sendall(b"hello")
+            print(port, s.recv(100).decode(), flush=True)
+    except OSError as e:
+        print(port, errno.errorcode.get(e.errno, e), flush=True)
+"""
+
+
+def logged(t, text):
+    def look():
+        with open(os.path.join(t.log_dir, "daemon.log"), errors="replace") as f:
+            return text in f.read()
+    until(f"{text!r} in the log", look)
+
+
+def test_rules_choose_among_the_identities_of_one_process(t):
+    """By ID, by hint, or the first; one that is not served is an error with its name, for that rule alone."""
+    wrapped_only()
+    a, b, c, absent = (f"{TD}/{x}" for x in ("a", "b", "c", "absent"))
+    t.agent([entry(a), entry(b), entry(c, hint="internal")])
+    ports = [t.port() for _ in range(4)]
+    serve = t.config(listen=[{"port": p, "allow": [f"{TD}/**"]} for p in ports])
+    for p in ports:
+        echo_server(t, serve, p)
+    wants = [None, {"spiffe_id": b}, {"hint": "internal"}, {"spiffe_id": absent}]
+    dial = t.config(connect=[{"to": f"127.0.0.1:{p}", "allow": [f"{TD}/**"], "name": f"rule-{i}", **({"identity": w} if w else {})}
+                             for i, (p, w) in enumerate(zip(ports, wants))])
+    with t.watch(*ports[:3]):
+        out = t.wrapped(dial, [PYTHON, "-c", SEVERAL, *map(str, ports)]).ok().decode().split("\n")
+    assert out[:4] == [f"{p} hello" for p in ports[:3]] + [f"{ports[3]} ECONNREFUSED"], out
+    for p, who in zip(ports, (a, b, c)):
+        t.audited(direction="inbound", result="allowed", local=f"127.0.0.1:{p}", client_spiffe_id=who)
+    line = t.audited(direction="outbound", result="failed", rule="rule-3")
+    assert f"no SVID with the ID {absent}; it serves {a}, {b}, {c} (hint internal)" in line["reason"], line
+    logged(t, f'rule "rule-3": the agent serves no SVID with the ID {absent}')
+    t.default_agent.reload(entries=[entry(a), entry(absent)])
+    until("its entry is there", lambda: b"hello" in t.wrapped(dial, [PYTHON, "-c", SEVERAL, str(ports[3])]).ok(), pause=0.2)
+
+
+def test_a_listener_whose_identity_is_not_served_serves_nobody(t):
+    """Not with another one either; and it is served once there is the entry."""
+    wrapped_only()
+    ca = CA(t)
+    t.agent([entry(ROOT_ID)], ca={"cert": ca.cert, "key": ca.key})
+    pair = ca.leaf("peer", PEER)
+    port, other = t.port(), t.port()
+    config = t.config(listen=[{"port": port, "allow": [PEER], "identity": {"hint": "blue"}, "name": "blue-port"},
+                              {"port": other, "allow": [PEER]}])
+    server = r"""
+import selectors, socket, sys
+sel = selectors.DefaultSelector()
+for port in map(int, sys.argv[1:]):
+    sel.register(socket.create_server(("127.0.0.1", port)), selectors.EVENT_READ)
+while True:
+    for key, _ in sel.select():
+        s, _ = key.fileobj.accept()
+        with s:
+            try:
+                s.sendall(s.recv(100))
+            except OSError:
+                pass
+"""
+    proc = t.wrapped(config, [PYTHON, "-c", server, str(port), str(other)])
+    for p in (port, other):
+        t.listening(p, proc=proc)
+    assert identity(other, pair) == ROOT_ID and identity(port, pair) is None
+    line = t.audited(direction="inbound", result="failed", rule="blue-port")
+    assert "no SVID with the hint blue" in line["reason"], line
+    logged(t, 'rule "blue-port": the agent serves no SVID with the hint blue')
+    t.default_agent.reload(entries=[entry(ROOT_ID), entry(f"{TD}/blue", hint="blue")])
+    until("served as blue", lambda: identity(port, pair) == f"{TD}/blue", pause=0.1)
+    assert identity(other, pair) == ROOT_ID
