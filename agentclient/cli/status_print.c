@@ -49,7 +49,7 @@ static void print_totals(FILE *to, const struct status_view *v, const json_t *to
 }
 
 static void print_daemon(FILE *to, const struct status_view *v, const json_t *root) {
-  char up[32], line[128];
+  char up[32], line[512];
   table_text(to, v->coloured, TABLE_BOLD, "svidwrap ");
   table_text(to, v->coloured, TABLE_BOLD, text(root, "version"));
   fprintf(to, ": daemon pid %" PRId64 ", uid %" PRId64 ", up %s", number(root, "pid"), number(root, "uid"),
@@ -62,9 +62,13 @@ static void print_daemon(FILE *to, const struct status_view *v, const json_t *ro
     return;
   print_totals(to, v, totals, "inbound");
   print_totals(to, v, totals, "outbound");
-  int64_t lost = number(totals, "audit_lines_lost");
-  if (lost > 0) {
-    snprintf(line, sizeof line, "  audit    %" PRId64 " lines were lost\n", lost);
+  size_t i;
+  json_t *target;
+  json_array_foreach(json_object_get(root, "audit"), i, target) {
+    if (number(target, "lost") == 0)
+      continue;
+    snprintf(line, sizeof line, "  audit    %" PRId64 " lines to %.300s were lost\n", number(target, "lost"),
+             text(target, "to"));
     table_text(to, v->coloured, TABLE_RED, line);
   }
 }

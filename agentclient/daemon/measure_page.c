@@ -40,7 +40,7 @@ static void decisions(struct metrics *m, const struct tally *t) {
       metrics_count(m, "decisions_total", t->results[d][r], "direction", directions[d], "result",
                     tally_result_name((enum tally_result)r), NULL);
   metrics_family(m, "audit_lines_lost_total", METRICS_COUNTER, "Audit lines that could not be written.");
-  metrics_count(m, "audit_lines_lost_total", t->audit_lost, NULL);
+  metrics_count(m, "audit_lines_lost_total", tally_lost(t), NULL);
 }
 
 static const char *handshake_result_name(unsigned outcome) {

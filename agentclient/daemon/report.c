@@ -66,7 +66,7 @@ static bool required(const struct config *c) { return c && policy_settings(c->po
 /* Once when lines begin to be lost, and once when that is over. */
 static void audit_state(struct worker *w, struct config *c, bool lost) {
   char cause[256] = "";
-  w->tally.audit_lost += lost;
+  tally_line(&w->tally, log_target(c ? c->audit : NULL), lost);
   if (!c || c->audit_down == lost)
     return;
   c->audit_down = lost;

@@ -213,7 +213,18 @@ static json_t *totals(const struct worker *w) {
       set_number(o, tally_result_name((enum tally_result)r), w->tally.results[d][r]);
     json_object_set_new(all, directions[d], o);
   }
-  set_number(all, "audit_lines_lost", w->tally.audit_lost);
+  return all;
+}
+
+static json_t *audit_json(const struct worker *w) {
+  json_t *all = json_array();
+  for (size_t i = 0; i < TALLY_TARGETS && w->tally.audit[i].to[0]; i++) {
+    json_t *o = json_object();
+    set_text(o, "to", w->tally.audit[i].to);
+    set_number(o, "lines", w->tally.audit[i].lines);
+    set_number(o, "lost", w->tally.audit[i].lost);
+    json_array_append_new(all, o);
+  }
   return all;
 }
 
@@ -241,6 +252,7 @@ static json_t *document(struct status *t) {
   if (t->all) {
     set_text(root, "metrics", measure_address(w->measure));
     json_object_set_new(root, "totals", totals(w));
+    json_object_set_new(root, "audit", audit_json(w));
     json_object_set_new(root, "control", control_json(w));
   }
   struct session *s;

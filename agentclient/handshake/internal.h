@@ -81,7 +81,7 @@ struct handshake {
   struct event readiness, deadline;
   bool started, dialing, finished;
   uint8_t rx_records, tx_records; /* as in the result */
-  uint64_t begun_us; /* CLOCK_MONOTONIC, when the socket was connected; 0: not yet */
+  uint64_t begun_us;              /* CLOCK_MONOTONIC, when the socket was connected; 0: not yet */
 
   SSL *ssl; /* made when there is something to do with it: an idle stranger costs a few KB */
   struct handshake_io io;

@@ -208,15 +208,20 @@ int log_raw(struct log *l, const char *line) {
   return rc;
 }
 
+const char *log_target(const struct log *l) {
+  static const char *const kinds[] = {[SINK_STDERR] = "stderr", [SINK_FILE] = "", [SINK_SYSLOG] = "syslog"};
+  if (!l)
+    l = log_default();
+  return l->sink.path ? l->sink.path : kinds[l->sink.kind];
+}
+
 bool log_ready(struct log *l, char *why, size_t why_len) {
   int saved = errno;
   l = hold(l);
   pthread_mutex_lock(&l->lock);
   bool ready = emit_dropped_raw(l);
-  if (!ready) {
-    static const char *const kinds[] = {"stderr", "", "syslog"};
-    snprintf(why, why_len, "%s: %s", l->sink.path ? l->sink.path : kinds[l->sink.kind], loss(l));
-  }
+  if (!ready)
+    snprintf(why, why_len, "%s: %s", log_target(l), loss(l));
   pthread_mutex_unlock(&l->lock);
   log_unref(l);
   errno = saved;

@@ -38,6 +38,9 @@ void log_line(struct log *l, enum policy_log_level level, const char *fmt, ...) 
 /* One finished line as it is (audit); adds the newline. 0, or -1: it was lost, and is counted. */
 int log_raw(struct log *l, const char *line);
 
+/* "stderr", "syslog" or the path. l may be NULL: the default. */
+const char *log_target(const struct log *l);
+
 /* Can audit lines be written? false, with "PATH: cause" in why, after a line was lost and as long as nothing can be
  * written: each call tries to tell of the lines that were lost. */
 bool log_ready(struct log *l, char *why, size_t why_len);

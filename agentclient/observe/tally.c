@@ -4,6 +4,9 @@
  */
 #include "tally.h"
 
+#include <stdio.h>
+#include <string.h>
+
 const double tally_bounds[TALLY_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 const char *tally_result_name(enum tally_result r) {
@@ -23,6 +26,23 @@ void tally_handshake(struct tally *t, enum tally_direction d, unsigned outcome, 
     i++;
   h->bucket[i]++;
   h->sum_us += duration_us;
+}
+
+void tally_line(struct tally *t, const char *to, bool lost) {
+  size_t i = 0;
+  while (i < TALLY_TARGETS - 1 && t->audit[i].to[0] && strncmp(t->audit[i].to, to, sizeof t->audit[i].to - 1) != 0)
+    i++;
+  if (!t->audit[i].to[0])
+    snprintf(t->audit[i].to, sizeof t->audit[i].to, "%s", i < TALLY_TARGETS - 1 ? to : "(others)");
+  t->audit[i].lines += !lost;
+  t->audit[i].lost += lost;
+}
+
+uint64_t tally_lost(const struct tally *t) {
+  uint64_t n = 0;
+  for (size_t i = 0; i < TALLY_TARGETS; i++)
+    n += t->audit[i].lost;
+  return n;
 }
 
 uint64_t tally_count(const struct tally_histogram *h) {

@@ -32,14 +32,25 @@ struct tally_histogram {
 };
 extern const double tally_bounds[TALLY_BUCKETS]; /* seconds */
 
+/* Where audit lines went; what is too many is lumped together in the last. */
+#define TALLY_TARGETS 16
+struct tally_target {
+  char to[256]; /* "" from the first unused on */
+  uint64_t lines, lost;
+};
+
 enum tally_direction { TALLY_INBOUND = 0, TALLY_OUTBOUND, TALLY_DIRECTIONS };
 
 struct tally {
   uint64_t results[TALLY_DIRECTIONS][TALLY_RESULTS];   /* audit lines: every decision is in here exactly once */
   uint64_t outcomes[TALLY_DIRECTIONS][TALLY_OUTCOMES]; /* handshakes by enum handshake_outcome */
   struct tally_histogram duration[TALLY_DIRECTIONS];   /* of handshakes that came to an end by themselves */
-  uint64_t audit_lost;                                 /* lines that could not be written */
+  struct tally_target audit[TALLY_TARGETS];
 };
+
+/* A line of the audit log was written, or lost. */
+void tally_line(struct tally *t, const char *to, bool lost);
+uint64_t tally_lost(const struct tally *t);
 
 void tally_handshake(struct tally *t, enum tally_direction d, unsigned outcome, uint64_t duration_us);
 uint64_t tally_count(const struct tally_histogram *h);

@@ -20,6 +20,8 @@ import sys
 import time
 import traceback
 
+import auditcheck
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -145,7 +147,7 @@ class Proc:
 
     def __init__(self, env, argv, name=None, extra=None, user=None, cwd=None, stdin=None, clean=False, limits=None,
                  group=True):
-        self.env, self.argv = env, [str(a) for a in argv]
+        self.env, self.user, self.argv = env, user, [str(a) for a in argv]
         if user is not None:
             self.argv[0] = env.for_others(self.argv[0])
         self.name = f"{len(env.procs):02d}-{name or os.path.basename(self.argv[0])}"
@@ -384,6 +386,7 @@ class Env:
         self.next_port = secrets.randbelow(ports[1] - ports[0] - 50) + ports[0]
         self.default_agent = None
         self.configs = 0
+        self.torn_audit = False  # a test that fills the disk says so
         signal.signal(signal.SIGALRM, self._too_long)
 
     @staticmethod
@@ -574,17 +577,18 @@ class Env:
         for p in reversed(self.procs):
             if p not in agents:
                 p.stop()
-        left = []
+        left = self.audit_counted()
         if not self.stop_daemons():
-            left += [f"{pid} {command} (does not end on SIGTERM)" for pid, _, command in self.daemons()]
+            left += [f"left behind: {pid} {command} (does not end on SIGTERM)" for pid, _, command in self.daemons()]
         for p in agents:
             p.stop()
         deadline = time.monotonic() + 3
         while (below := descendants(os.getpid())) and time.monotonic() < deadline:
             time.sleep(0.05)
-        left += [f"{pid} {command}" for pid, (_, _, command) in below.items()]
+        left += [f"left behind: {pid} {command}" for pid, (_, _, command) in below.items()]
+        left += self.audit_valid()
         if left:
-            print("left behind: " + "; ".join(left))
+            print("at the end: " + "; ".join(left))
             for pid in below:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -594,6 +598,19 @@ class Env:
                 self.tell()
             result = 1
         return result
+
+    def audit_counted(self):
+        """Every decision is exactly one line; where several users' daemons write to one file, nobody can tell."""
+        if NATIVE or not os.path.exists(SVIDWRAP) or any(p.user is not None for p in self.procs):
+            return []
+        wrong = auditcheck.disagreement(SVIDWRAP, self.environ, os.path.join(self.log_dir, "audit.log"))
+        return [f"audit: {wrong}"] if wrong else []
+
+    def audit_valid(self):
+        files = [os.path.join(self.log_dir, f) for f in sorted(os.listdir(self.log_dir)) if "audit" in f]
+        files = [f for f in files if os.path.isfile(f)]
+        validator = auditcheck.schema(ROOT) if files else None
+        return [p for f in files for p in auditcheck.AuditLines(f).problems(validator, self.torn_audit)][:5]
 
     def tell(self):
         for p in self.procs:
