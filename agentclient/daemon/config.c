@@ -177,7 +177,7 @@ int config_draft(const struct config_source *src, const char *text, size_t len, 
     d->audit = d->log ? open_log(d, src, set->audit_to ? set->audit_to : set->log_to, cause, sizeof cause) : NULL;
     if (d->audit)
       return 0;
-    snprintf(why, why_len, "%s: log: %s", src->path, cause);
+    snprintf(why, why_len, "%s: %s%s", src->path, d->log ? "audit" : "log", cause + strlen("log"));
   }
   config_draft_free(d);
   return -1;

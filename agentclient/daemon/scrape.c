@@ -161,7 +161,7 @@ static bool serve(struct scrape *s) {
   evhttp_set_max_headers_size(s->http, HEADERS_MAX);
   evhttp_set_max_body_size(s->http, BODY_MAX);
   evhttp_set_timeout_tv(s->http, &silent);
-  evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+  evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET);
   evhttp_set_gencb(s->http, answer, s);
   evhttp_set_bevcb(s->http, admit, s);
   return true;

@@ -79,6 +79,14 @@ static struct policy *own_policy(const struct daemon_options *o, bool *bad, char
   return p;
 }
 
+/* Whoever started us looks at stderr, whatever the log is. */
+static int fatal(const struct worker *w, const char *what, const char *why) {
+  log_error(w->log, "%s: %s", what, why);
+  if (strcmp(log_target(w->log), "stderr") != 0)
+    fprintf(stderr, "svidwrap: %s: %s\n", what, why);
+  return EX_CONFIG;
+}
+
 /* Lines go to what programs' configurations name; --config says that ours is one of them. */
 static int check_audit(const struct worker *w) {
   char why[512];
@@ -87,8 +95,7 @@ static int check_audit(const struct worker *w) {
   const struct policy_settings *set = policy_settings(w->own);
   struct log *audit = log_open(set->audit_to, set->log_format, set->log_level, true, why, sizeof why);
   if (!audit) {
-    log_error(w->log, "audit%s", why + 3);
-    return EX_CONFIG;
+    return fatal(w, "audit", why + strlen("log: "));
   }
   log_unref(audit);
   return 0;
@@ -122,8 +129,10 @@ static int open_metrics(struct worker *w) {
     return EX_OSERR;
   if (!address || measure_begin(w->measure, own_path(w->options), address, why, sizeof why) == 0)
     return 0;
+  if (w->options->config && !w->options->again)
+    return fatal(w, "metrics.listen", why);
   log_error(w->log, "metrics.listen: %s", why);
-  return w->options->config && !w->options->again ? EX_CONFIG : 0;
+  return 0;
 }
 
 /* -- when to leave -- */

@@ -41,7 +41,7 @@ static void puts_(struct metrics *m, const char *text) { put(m, text, strlen(tex
 static void put_label_value(struct metrics *m, const char *value) {
   size_t left = strlen(value);
   while (left > 0) {
-    size_t n = text_clean(value, left, "\\\"");
+    size_t n = text_clean(value, strcspn(value, "\\\""), "");
     put(m, value, n);
     value += n;
     left -= n;
@@ -138,6 +138,8 @@ void metrics_histogram(struct metrics *m, const char *name, const double *bounds
     puts_(m, "}");
     if (i == 0)
       snprintf(number, sizeof number, "%.17g", sum);
+    else
+      snprintf(number, sizeof number, "%" PRIu64, total);
     put_end(m, number);
   }
 }

@@ -147,7 +147,8 @@ class Proc:
 
     def __init__(self, env, argv, name=None, extra=None, user=None, cwd=None, stdin=None, clean=False, limits=None,
                  group=True):
-        self.env, self.user, self.argv = env, user, [str(a) for a in argv]
+        self.env, self.argv = env, [str(a) for a in argv]
+        self.elsewhere = user is not None or "SVIDWRAP_INSTANCE" in (extra or {})  # perhaps with a daemon of its own
         if user is not None:
             self.argv[0] = env.for_others(self.argv[0])
         self.name = f"{len(env.procs):02d}-{name or os.path.basename(self.argv[0])}"
@@ -600,8 +601,8 @@ class Env:
         return result
 
     def audit_counted(self):
-        """Every decision is exactly one line; where several users' daemons write to one file, nobody can tell."""
-        if NATIVE or not os.path.exists(SVIDWRAP) or any(p.user is not None for p in self.procs):
+        """Every decision is exactly one line; where several daemons write to one file, nobody can tell."""
+        if NATIVE or not os.path.exists(SVIDWRAP) or any(p.elsewhere for p in self.procs):
             return []
         wrong = auditcheck.disagreement(SVIDWRAP, self.environ, os.path.join(self.log_dir, "audit.log"))
         return [f"audit: {wrong}"] if wrong else []
