@@ -67,6 +67,9 @@ static void handshakes(struct metrics *m, const struct tally *t) {
         metrics_count(m, "handshakes_total", t->outcomes[d][o], "direction", directions[d], "result",
                       handshake_result_name(o), "reason", reason, NULL);
     }
+  metrics_family(m, "handshakes_resumed_total", METRICS_COUNTER, "Handshakes that went well by a ticket.");
+  for (int d = 0; d < TALLY_DIRECTIONS; d++)
+    metrics_count(m, "handshakes_resumed_total", t->resumed[d], "direction", directions[d], NULL);
   metrics_family(m, "handshake_duration_seconds", METRICS_HISTOGRAM,
                  "How long handshakes took, from the connected socket on, successful or not.");
   for (int d = 0; d < TALLY_DIRECTIONS; d++)

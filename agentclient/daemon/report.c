@@ -59,6 +59,8 @@ static void count(const struct report_connection *r, enum tally_result result, c
   w->tally.results[d][result]++;
   if (!r->plaintext && !r->late)
     tally_handshake(&w->tally, d, r->result->outcome, r->result->duration_us);
+  if (!r->plaintext && r->result->outcome == HANDSHAKE_OK)
+    w->tally.resumed[d] += r->result->resumed;
 }
 
 static bool required(const struct config *c) { return c && policy_settings(c->policy)->audit_required; }

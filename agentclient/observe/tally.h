@@ -44,6 +44,7 @@ enum tally_direction { TALLY_INBOUND = 0, TALLY_OUTBOUND, TALLY_DIRECTIONS };
 struct tally {
   uint64_t results[TALLY_DIRECTIONS][TALLY_RESULTS];   /* audit lines: every decision is in here exactly once */
   uint64_t outcomes[TALLY_DIRECTIONS][TALLY_OUTCOMES]; /* handshakes by enum handshake_outcome */
+  uint64_t resumed[TALLY_DIRECTIONS];                  /* of those that went well */
   struct tally_histogram duration[TALLY_DIRECTIONS];   /* of handshakes that came to an end by themselves */
   struct tally_target audit[TALLY_TARGETS];
 };
