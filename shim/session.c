@@ -13,6 +13,7 @@
 #include "hello.h"
 #include "hosts.h"
 #include "libc.h"
+#include "tracer.h"
 #include "transport.h"
 
 #include <errno.h>
@@ -90,6 +91,7 @@ void session_ids_changed(void) {
 
 void session_after_fork(void) {
   arenas_after_fork();
+  tracer_after_fork();
   if (atomic_load(&session.state) == SESSION_BUSY)
     atomic_store(&session.state, SESSION_NONE); /* the thread that was at it is not here */
 }
@@ -139,6 +141,8 @@ static int install(struct hello_answer *a) {
   rc = fdtab_hide(&session.control);
   if (rc != 0)
     return rc;
+  struct ucred daemon = {0};
+  tracer_set(transport_peer_trusted(session.control, &daemon) ? daemon.pid : 0);
   session.had_daemon = true;
   atomic_store(&session.dialed, 0);
   return 0;

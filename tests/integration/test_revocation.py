@@ -7,15 +7,16 @@ import socket
 import subprocess
 
 from apps import LONG_CLIENT, client, echo_server
-from harness import PYTHON, SVIDWRAP, TD, WAIT, Agent, entry, until, which
+from harness import PYTHON, SVIDWRAP, TD, WAIT, Agent, Skip, entry, until, which
 from pki import CA
 from test_reload import changed, followed, in_force, replace, wrapped_only
 
+NOBODY = 65534
 SERVER, WEB = f"{TD}/server", f"{TD}/web"
 
 # PORT HOW: holds every connection that comes, and says how it ends.
 HOLDER = r"""
-import errno, os, select, socket, sys, threading
+import ctypes, errno, os, select, socket, sys, threading
 port, how = int(sys.argv[1]), sys.argv[2]
 def say(*what):
     os.write(1, (" ".join(map(str, what)) + "\n").encode())
@@ -32,6 +33,8 @@ l = socket.socket()
 l.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 l.bind(("127.0.0.1", port))
 l.listen(64)
+if how == "hidden":
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody looks into this process
 if how == "epoll":
     e, live = select.epoll(), {}
     l.setblocking(False)
@@ -93,16 +96,19 @@ except OSError as e:
 """
 
 
-def two_agents(t):
+def two_agents(t, user=None):
     """The server's and the client's, of one CA, so that an identity can be taken away from one alone."""
     ca = CA(t, "example.org")
     files = {"cert": ca.cert, "key": ca.key}
-    return (Agent(t, [entry(SERVER)], ca=files, name="agent-server"),
-            Agent(t, [entry(WEB)], ca=files, name="agent-client"))
+    agents = (Agent(t, [entry(SERVER, uid=user)], ca=files, name="agent-server"),
+              Agent(t, [entry(WEB, uid=user)], ca=files, name="agent-client"))
+    for agent in agents:
+        os.chmod(agent.socket, 0o777)
+    return agents
 
 
-def stage(t, how=None, rule=None, **more):
-    ours, theirs = two_agents(t)
+def stage(t, how=None, rule=None, user=None, **more):
+    ours, theirs = two_agents(t, user)
     port = t.port()
     more.setdefault("identity_wait", "2s")
     server = t.config(listen=[{"port": port, "allow": [WEB], **(rule or {})}], workload_api={"socket": ours.address},
@@ -111,13 +117,13 @@ def stage(t, how=None, rule=None, **more):
                       workload_api={"socket": theirs.address}, identity_wait="2s")
     holder = None
     if how:
-        holder = t.wrapped(server, [PYTHON, "-c", HOLDER, str(port), how], name="holder")
+        holder = t.wrapped(server, [PYTHON, "-c", HOLDER, str(port), how], name="holder", user=user)
         t.listening(port, proc=holder)
     return port, server, config, ours, theirs, holder
 
 
-def waiter(t, config, port):
-    c = t.wrapped(config, [PYTHON, "-c", WAITER, str(port), t.marker.decode()], name="waiter")
+def waiter(t, config, port, **more):
+    c = t.wrapped(config, [PYTHON, "-c", WAITER, str(port), t.marker.decode()], name="waiter", **more)
     c.line("^waits")
     return c
 
@@ -127,10 +133,10 @@ def ended(c):
     assert c.line("^read (.*)$").group(1) in ("ECONNRESET", "EPIPE"), c.text()
 
 
-def check_server(t, how):
+def check_server(t, how, user=None):
     wrapped_only()
-    port, _, config, ours, _, holder = stage(t, how)
-    clients = [waiter(t, config, port) for _ in range(3)]
+    port, _, config, ours, _, holder = stage(t, how, user=user)
+    clients = [waiter(t, config, port, user=user) for _ in range(3)]
     ours.reload(entries=[])
     until("each connection's end", lambda: holder.text().count("end ") == 3)
     assert holder.text().count("end ECONNRESET\n") == 3, holder.text()
@@ -151,6 +157,26 @@ def test_an_identity_taken_away_ends_idle_connections_of_an_epoll_loop(t):
 
 def test_an_identity_taken_away_ends_what_a_forked_child_holds(t):
     check_server(t, "fork")
+
+
+def test_a_daemon_without_privileges_can_do_it_too(t):
+    """By a copy of the descriptor, out of the process that holds it."""
+    if os.getuid() != 0:
+        raise Skip("needs root to become another user")
+    check_server(t, "threads", user=NOBODY)
+
+
+def test_a_daemon_without_privileges_finds_a_forked_child(t):
+    if os.getuid() != 0:
+        raise Skip("needs root to become another user")
+    check_server(t, "fork", user=NOBODY)
+
+
+def test_where_nobody_may_look_the_program_is_rung(t):
+    """No descriptor can be had out of this process: it sweeps its connections itself."""
+    if os.getuid() != 0:
+        raise Skip("needs root to become another user")
+    check_server(t, "hidden", user=NOBODY)
 
 
 def test_an_identity_taken_away_ends_a_client_without_a_listener(t):
