@@ -196,13 +196,15 @@ static bool judge_again(struct listener *l, struct serve_conn *c) {
 }
 
 /* t: NULL in plaintext. -1: out of memory; a connection that nobody knows of could not be ended. */
-static int listener_remember(struct listener *l, const struct serve_conn *c, const struct slots_ticket *t) {
+static int listener_remember(struct listener *l, const struct serve_conn *c, const struct slots_ticket *t,
+                             struct limits_hold hold) {
   struct live_new n = {.session = l->speaker,
                        .inbound = true,
                        .rule = c->rule,
                        .fd = c->fd,
                        .match = (const struct sockaddr *)&l->local,
-                       .match_len = l->local_len};
+                       .match_len = l->local_len,
+                       .hold = hold};
   if (t) {
     n.slots = l->slots;
     n.ticket = *t;
@@ -211,21 +213,48 @@ static int listener_remember(struct listener *l, const struct serve_conn *c, con
   return live_add(l->worker, &n);
 }
 
+/* What may have changed since the handshake began, and what a rule says beside who. false: refused, with the reason
+ * in c. */
+static bool admit(struct listener *l, struct serve_conn *c, struct limits_hold *hold) {
+  struct handshake_result *r = &c->result;
+  if (!judge_again(l, c))
+    return false;
+  if (!live_serves(l->speaker, r->self.text)) {
+    r->outcome = HANDSHAKE_CANCELLED;
+    snprintf(r->reason, sizeof r->reason, "the agent took our identity away during the handshake");
+    return false;
+  }
+  if (live_admit(l->worker, l->speaker->config, policy_rule_at(c->policy, c->rule), r->peer.text, l->slots, hold,
+                 r->reason, sizeof r->reason))
+    return true;
+  r->outcome = HANDSHAKE_DENIED;
+  return false;
+}
+
+/* Resets the peer; the listener goes on with the next one. */
+static void drop(struct listener *l, struct serve_conn *c) {
+  serve_conn_free(c);
+  serve_taken(l->serve);
+}
+
+static void deliver_plain(struct listener *l, struct serve_conn *c) {
+  if (listener_report(l, c) == 0)
+    standin_offer_plain(l->standin, c);
+  else
+    drop(l, c);
+}
+
 static void listener_deliver(void *arg, struct serve_conn *c) {
   struct listener *l = arg;
+  struct limits_hold hold;
+  struct slots_ticket t;
   if (c->plain) {
-    if (listener_report(l, c) == 0) {
-      standin_offer_plain(l->standin, c);
-      return;
-    }
-    serve_conn_free(c);
-    serve_taken(l->serve);
+    deliver_plain(l, c);
     return;
   }
-  if (!judge_again(l, c)) {
+  if (!admit(l, c, &hold)) {
     (void)listener_report(l, c);
-    serve_conn_free(c);
-    serve_taken(l->serve);
+    drop(l, c);
     return;
   }
   struct slots_fill fill = {.role = ARENA_SERVER,
@@ -233,19 +262,20 @@ static void listener_deliver(void *arg, struct serve_conn *c) {
                             .rule = c->rule,
                             .peer = c->remote,
                             .peer_len = (uint32_t)c->remote_len};
-  struct slots_ticket t;
   if (slots_fill(l->slots, &fill, &c->result, &t) != 0) {
+    limits_release(&hold);
     c->result.outcome = HANDSHAKE_INTERNAL;
     snprintf(c->result.reason, sizeof c->result.reason, "no slot: %s", strerror(errno));
     (void)listener_report(l, c);
-    serve_conn_free(c);
-    serve_taken(l->serve);
+    drop(l, c);
     return;
   }
-  if (listener_remember(l, c, &t) != 0 || listener_report(l, c) != 0) {
+  bool known = listener_remember(l, c, &t, hold) == 0;
+  if (!known)
+    limits_release(&hold);
+  if (!known || listener_report(l, c) != 0) {
     slots_abandon(l->slots, t);
-    serve_conn_free(c);
-    serve_taken(l->serve);
+    drop(l, c);
     return;
   }
   standin_offer(l->standin, c, l->slots, t);
@@ -258,7 +288,7 @@ static void listener_taken(void *arg) {
 
 static void listener_taken_plain(void *arg, const struct serve_conn *c) {
   struct listener *l = arg;
-  if (listener_remember(l, c, NULL) != 0)
+  if (listener_remember(l, c, NULL, (struct limits_hold){0}) != 0)
     log_error(l->worker->log, "out of memory: a connection in plaintext will not end when its rule does");
 }
 

@@ -9,6 +9,7 @@
 #include "../handshake/handshake.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #define YOUNG_MS 1000 /* who is younger is not asked after */
 #define MISSED   3u   /* not there so often in a row: over */
 #define NO_RULE  UINT32_MAX
+#define SWEEP_MS 20
 
 static bool judge(struct live *l);
 static bool is_over(struct worker *w, struct live *l);
@@ -24,6 +26,7 @@ static bool is_over(struct worker *w, struct live *l);
 static void live_free(struct live *l) {
   TAILQ_REMOVE(&l->worker->lives, l, link);
   l->worker->live_count--;
+  limits_release(&l->hold);
   session_unref(l->session);
   slots_unref(l->slots);
   free(l->hosts);
@@ -69,6 +72,19 @@ static struct rules_hosts *copy_hosts(const struct rules_hosts *hosts, bool *ok)
   return copy;
 }
 
+bool live_admit(struct worker *w, const struct config *c, const struct policy_rule *rule, const char *peer,
+                struct slots *slots, struct limits_hold *hold, char *why, size_t why_len) {
+  char limit[128]; /* why may hold what `policy: audit` has to say */
+  if (limits_admit(w->limits, c, rule, peer, clock_ms(), hold, limit, sizeof limit))
+    return true;
+  /* Some may be over that nobody has looked after yet. */
+  if (slots_sweep_after(slots, SWEEP_MS) &&
+      limits_admit(w->limits, c, rule, peer, clock_ms(), hold, limit, sizeof limit))
+    return true;
+  snprintf(why, why_len, "%s", limit);
+  return false;
+}
+
 int live_add(struct worker *w, const struct live_new *n) {
   struct live *l = calloc(1, sizeof *l);
   bool ok = l != NULL;
@@ -93,6 +109,7 @@ int live_add(struct worker *w, const struct live_new *n) {
     return -1;
   }
   l->session = session_ref(n->session);
+  l->hold = n->hold;
   if (n->slots) {
     l->slots = slots_ref(n->slots);
     slots_on_free(n->slots, n->ticket, slot_freed, l);
@@ -195,6 +212,9 @@ static bool judge(struct live *l) {
   const char *why;
   l->rule = rule_now(l, &e);
   const struct policy_rule *rule = policy_rule_at(l->session->config->policy, l->rule);
+  limits_release(&l->hold);
+  if (rule && !l->plain)
+    limits_count(l->worker->limits, l->session->config, rule, l->peer, clock_ms(), &l->hold);
   /* Where nothing is asked for any more, what was authenticated may stay. */
   if (!rule || rule->on_change == POLICY_CHANGE_KEEP || still_allowed(l, rule, e.mode, &why) || l->revoked)
     return false;
@@ -212,7 +232,9 @@ void live_policy_changed(struct worker *w, const struct config *c) {
     log_warning(c->log, "%s: the new policy ends %u live connections", c->path, ended);
 }
 
-static bool serves(const struct session *s, const char *id) {
+bool live_serves(const struct session *s, const char *id) {
+  if (s->ended)
+    return true;
   struct identity *identity = source_identity(s->source);
   for (size_t i = 0; identity && i < identity_svid_count(identity); i++)
     if (strcmp(identity_svid_at(identity, i)->id.text, id) == 0)
@@ -227,7 +249,7 @@ void live_identity_changed(struct session *s, bool denied) {
   if (!denied && !source_identity(s->source))
     return; /* nothing new was said */
   TAILQ_FOREACH(l, &w->lives, link) {
-    if (l->session != s || l->plain || l->revoked || (!denied && serves(s, l->self)))
+    if (l->session != s || l->plain || l->revoked || (!denied && live_serves(s, l->self)))
       continue;
     const struct policy_rule *rule = policy_rule_at(s->config->policy, l->rule);
     if (rule && rule->on_revoke == POLICY_REVOKE_KEEP)

@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "diag.h"
+#include "limits.h"
 #include "session.h"
 #include "slots.h"
 
@@ -34,6 +35,7 @@ struct live {
   struct diag_id id;
   unsigned long inode;
   char *peer, *self; /* SPIFFE IDs; "" in plaintext */
+  struct limits_hold hold;
   int64_t opened_ms;
   bool seen;                    /* the kernel knew the socket when we asked */
   unsigned missed;              /* and did not, so often in a row since */
@@ -55,7 +57,11 @@ struct live_new {
   struct slots *slots;             /* NULL: plaintext */
   struct slots_ticket ticket;
   const struct handshake_result *result; /* NULL: plaintext */
+  struct limits_hold hold;               /* of live_admit(); taken over on success */
 };
+/* Do the rule's limits let one more of this peer's in? false, and which one does not. */
+bool live_admit(struct worker *w, const struct config *c, const struct policy_rule *rule, const char *peer,
+                struct slots *slots, struct limits_hold *hold, char *why, size_t why_len);
 /* Before the connection is handed over. 0, or -1: out of memory; then it must not be. */
 int live_add(struct worker *w, const struct live_new *n);
 
@@ -72,6 +78,9 @@ void live_free_all(struct worker *w);
 void live_policy_changed(struct worker *w, const struct config *c);
 /* The agent took the session's identity away, or serves it no longer under some ID (on_revoke). */
 void live_identity_changed(struct session *s, bool denied);
+
+/* Is this still an ID of the session's? true also where that cannot be said any more. */
+bool live_serves(const struct session *s, const char *id);
 
 /* The record of a connection by its addresses, for a message of the program about it. NULL: none. */
 const struct live *live_find(const struct worker *w, const struct session *s, const struct sockaddr *local,

@@ -173,8 +173,41 @@ static void refuse_astray(struct outbound *o, struct handshake_result *result) {
   answer(o->ctl, WIRE_REFUSED, EACCES, "%s", result->reason);
 }
 
+/* -1: out of memory. The hold is the record's, or released. */
+static int remember(struct outbound *o, const struct handshake_result *result, struct slots_ticket t,
+                    struct limits_hold *hold) {
+  struct live_new n = {.session = o->session,
+                       .rule = o->rule,
+                       .fd = o->fd,
+                       .match = (const struct sockaddr *)&o->request.dest,
+                       .match_len = o->request.dest_len,
+                       .hosts = &o->hosts,
+                       .slots = o->session->slots,
+                       .ticket = t,
+                       .result = result,
+                       .hold = *hold};
+  int rc = live_add(o->worker, &n);
+  if (rc != 0)
+    limits_release(hold);
+  return rc;
+}
+
+static void refuse_over_limit(struct outbound *o, struct handshake_result *result) {
+  result->outcome = HANDSHAKE_DENIED;
+  o->session->dial_failed++;
+  (void)report(o, result);
+  let_go(o);
+  answer(o->ctl, WIRE_REFUSED, deny_errno(o), "%s", result->reason);
+}
+
 static void succeed(struct outbound *o, struct handshake_result *result) {
   const struct policy_rule *rule = policy_rule_at(o->policy, o->rule);
+  struct limits_hold hold;
+  if (!live_admit(o->worker, o->session->config, rule, result->peer.text, o->session->slots, &hold, result->reason,
+                  sizeof result->reason)) {
+    refuse_over_limit(o, result);
+    return;
+  }
   struct slots_fill fill = {.role = ARENA_CLIENT,
                             .flags = rule->flags & ARENA_TRUNCATION_EOF,
                             .rule = o->rule,
@@ -188,6 +221,7 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
   }
   struct slots_ticket t;
   if (slots_fill(o->session->slots, &fill, result, &t) != 0) {
+    limits_release(&hold);
     result->outcome = HANDSHAKE_INTERNAL;
     snprintf(result->reason, sizeof result->reason, "no slot: %s", strerror(errno));
     (void)report(o, result);
@@ -195,16 +229,7 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "%s", result->reason);
     return;
   }
-  struct live_new n = {.session = o->session,
-                       .rule = o->rule,
-                       .fd = o->fd,
-                       .match = (const struct sockaddr *)&o->request.dest,
-                       .match_len = o->request.dest_len,
-                       .hosts = &o->hosts,
-                       .slots = o->session->slots,
-                       .ticket = t,
-                       .result = result};
-  if (live_add(o->worker, &n) != 0) {
+  if (remember(o, result, t, &hold) != 0) {
     slots_abandon(o->session->slots, t);
     let_go(o);
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
@@ -231,7 +256,8 @@ static void dialed(void *arg, int err, struct handshake_result *result) {
   struct outbound *o = arg;
   o->dial = NULL;
   bool withdrawn =
-      o->withdrawn && (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) && o->ctl;
+      (o->withdrawn || (result->outcome == HANDSHAKE_OK && !live_serves(o->session, result->self.text))) &&
+      (result->outcome == HANDSHAKE_OK || result->outcome == HANDSHAKE_CANCELLED) && o->ctl;
   if (withdrawn) {
     result->outcome = HANDSHAKE_CANCELLED;
     snprintf(result->reason, sizeof result->reason, "the agent took our identity away during the handshake");

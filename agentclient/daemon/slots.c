@@ -150,6 +150,13 @@ void slots_sweep(struct slots *a) {
   slots_unref(a);
 }
 
+bool slots_sweep_after(struct slots *a, int64_t ms) {
+  if (clock_ms() - a->swept_ms < ms)
+    return false;
+  slots_sweep(a);
+  return true;
+}
+
 static int slots_grow(struct slots *a) {
   if (a->known < a->room)
     return 0;

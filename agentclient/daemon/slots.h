@@ -59,6 +59,8 @@ void slots_revoke(struct slots *a, struct slots_ticket t, int err);
 void slots_reclaim(struct slots *a, struct slots_ticket t);
 /* Takes back what was released. Call now and then. */
 void slots_sweep(struct slots *a);
+/* The same, unless that was done less than ms ago: false. */
+bool slots_sweep_after(struct slots *a, int64_t ms);
 
 /* For status: connections in use and their counters. */
 struct slots_totals {

@@ -282,8 +282,9 @@ static int open_engines(struct worker *w, unsigned threads) {
   w->hostnames = w->post ? hostnames_new(w, w->options->lookup ? w->options->lookup : resolver_getaddrinfo) : NULL;
   w->watch = watch_new(w);
   w->revoke = revoke_new(w);
+  w->limits = limits_new();
   w->diag = diag_open();
-  if (!w->revoke)
+  if (!w->revoke || !w->limits)
     return EX_OSERR;
   w->ledger = ledger_new(time(NULL));
   if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || !w->hostnames || workload_start() != 0)
@@ -353,6 +354,7 @@ void worker_close(struct worker *w) {
   watch_free(w->watch);
   live_free_all(w);
   revoke_free(w->revoke);
+  limits_free(w->limits);
   if (w->diag >= 0)
     close(w->diag);
   if (w->pool)

@@ -46,6 +46,7 @@ struct worker {
   struct live_list lives;
   unsigned live_count;
   struct revoke *revoke;
+  struct limits *limits;
   int diag;                    /* NETLINK_SOCK_DIAG; -1: none */
   struct canary_list canaries; /* rules that are suspended */
   struct tally tally;
