@@ -161,8 +161,13 @@ static void compose(struct message *m, uint32_t flags, size_t *length, int *conf
   session_header(&m->hello.hdr, WIRE_HELLO, *length);
 }
 
+static _Atomic bool config_refused;
+
+bool hello_config_refused(void) { return atomic_load(&config_refused); }
+
 static int judge(struct hello_answer *out) {
   struct wire_welcome *w = &out->welcome;
+  atomic_store(&config_refused, w->status == WIRE_BAD_CONFIG);
   w->text[sizeof w->text - 1] = 0;
   w->endpoint[sizeof w->endpoint - 1] = 0;
   if (w->status == WIRE_NOT_FOUND)

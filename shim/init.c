@@ -10,6 +10,7 @@
 #include "environ.h"
 #include "fdtab.h"
 #include "guard.h"
+#include "hello.h"
 #include "image.h"
 #include "libc.h"
 #include "session.h"
@@ -36,9 +37,12 @@ static void keep_io_uring_out(void) {
   (void)guard_install(false, why, sizeof why);
 }
 
+/* What `svidwrap run` cannot find out by itself it leaves to the daemon to tell: a log or an audit file, for one,
+ * that nothing can be written to. */
 static void fail_wait(const char *text) {
-  fprintf(stderr, "svidwrap: no identity: %s\n", text);
-  libc_real()->_exit(EX_UNAVAILABLE);
+  bool config = hello_config_refused();
+  fprintf(stderr, "svidwrap: %s: %s\n", config ? "the configuration cannot be used" : "no identity", text);
+  libc_real()->_exit(config ? EX_CONFIG : EX_UNAVAILABLE);
 }
 
 /* Asks until there is an identity or the time is over: an agent may start later than the program, and a new

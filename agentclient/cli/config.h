@@ -15,6 +15,9 @@
  * NULL after a message on stderr: "path:line:col: message". */
 struct policy *config_load(const char *given, char path[PATH_MAX]);
 
+/* Can the log and the audit lines be written? 0, or -1 after a message on stderr. */
+int config_check_targets(const struct policy *p, const char *path);
+
 /* How many rules are not off. */
 size_t config_active_rules(const struct policy *p);
 

@@ -123,11 +123,16 @@ static int check_config(struct run *r, bool *active, bool *io_uring_unsafe) {
   if (!p)
     return EX_CONFIG;
   int rc = EX_OK;
+  bool prepared = false;
+  for (uint32_t i = 0; i < policy_rule_count(p); i++)
+    prepared = prepared || policy_rule_at(p, i)->staged;
   *active = config_active_rules(p) > 0;
   *io_uring_unsafe = policy_settings(p)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE;
-  if (*active) {
+  if ((*active || prepared) && config_check_targets(p, r->config_path) != 0)
+    rc = EX_CONFIG;
+  else if (*active)
     rc = check_agent(r, p);
-  } else {
+  else if (!prepared) {
     fprintf(stderr, "svidwrap: warning: %s has no rule that is not off: nothing will be protected\n", r->config_path);
   }
   policy_unref(p);

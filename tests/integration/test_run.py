@@ -277,3 +277,13 @@ def test_unmanaged_ports_are_left_alone(t):
         assert watch.stop()["hits"][0]["count"] > 0
         watch.result["hits"] = []
     assert server.alive()
+
+
+def test_a_log_or_audit_file_that_cannot_be_written_exits_78(t):
+    wrapped_only()
+    port, _ = prepare(t)
+    missing = os.path.join(t.dir, "nowhere", "file.log")
+    for key in ("log", "audit"):
+        config = t.config(listen=[{"port": port, "allow": [f"{TD}/**"]}], **{key: {"to": missing}})
+        p = t.spawn(t.wrap(config, ["/bin/echo", "STARTED"]))
+        assert p.wait() == 78 and missing in p.text() and "STARTED" not in p.text(), p.text()

@@ -193,6 +193,24 @@ static void explain_says_by_its_exit_code_what_it_decided(void **state) {
   assert_int_equal(SVIDWRAP(S("explain"), S("-c"), path, S("--from"), S("spiffe://d/a"), S("--to"), S("6379")), 78);
 }
 
+static void what_cannot_be_written_exits_78_and_leaves_nothing_behind(void **state) {
+  (void)state;
+  char text[1024];
+  snprintf(text, sizeof text, AGENT RULE "audit: {to: '%s/none/a.log'}\n", dir);
+  assert_int_equal(SVIDWRAP(S("run"), S("-c"), config(text), in_dir("report")), 78);
+  said(err, "c.yaml: audit.to: ");
+  said(err, "/none/a.log cannot be written: No such file or directory; make the directory");
+  snprintf(text, sizeof text, AGENT RULE "log: {to: '%s'}\n", dir);
+  assert_int_equal(SVIDWRAP(S("run"), S("-c"), config(text), in_dir("report")), 78);
+  said(err, "cannot be written: Is a directory");
+  snprintf(text, sizeof text,
+           AGENT "listen: [{port: 1, mode: off, allow: [spiffe://d/a]}]\naudit: {to: '%s/none/a'}\n", dir);
+  assert_int_equal(SVIDWRAP(S("run"), S("-c"), config(text), in_dir("report")), 78);
+  snprintf(text, sizeof text, AGENT RULE "audit: {to: '%s/new.log'}\n", dir);
+  assert_int_equal(SVIDWRAP(S("run"), S("-c"), config(text), in_dir("report")), 0);
+  assert_int_equal(access(in_dir("new.log"), F_OK), -1);
+}
+
 static void the_agent_must_be_named_once_and_well(void **state) {
   (void)state;
   assert_int_equal(SVIDWRAP(S("run"), S("-c"), config(RULE), in_dir("report")), 78);
@@ -352,6 +370,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(every_mode_and_host_names_are_accepted),
       cmocka_unit_test(a_hidden_rule_is_a_warning_and_no_error),
       cmocka_unit_test(explain_says_by_its_exit_code_what_it_decided),
+      cmocka_unit_test(what_cannot_be_written_exits_78_and_leaves_nothing_behind),
       cmocka_unit_test(the_agent_must_be_named_once_and_well),
       cmocka_unit_test(programs_that_cannot_be_run_exit_as_in_a_shell),
       cmocka_unit_test(a_program_that_the_preload_would_not_reach_exits_65),

@@ -1,4 +1,4 @@
 include tests/unit/test_policy.mk
-test_program_run_SRCS := $(addprefix agentclient/cli/,run.c agent.c config.c explain.c version.c program.c program_elf.c) shim/guard.c \
+test_program_run_SRCS := $(addprefix agentclient/cli/,run.c writable.c agent.c config.c explain.c version.c program.c program_elf.c) shim/guard.c \
                          agentclient/workload/endpoint.c $(POLICY_SRCS)
 test_program_run_LIBS := $(POLICY_LIBS)
