@@ -293,6 +293,94 @@ def test_crl_field(t):
     assert p.served()
 
 
+def test_a_certificate_on_the_crl_is_refused(t):
+    """From the reply on that lists it; another SVID of the same ID is not meant."""
+    p = Pair(t, "-crl")
+    p.serve()
+    other = p.workload.mint(GO, "another")
+    old = p.serial()
+    p.workload.tell("revoke", os.path.join(p.files, "svid.pem"))
+
+    def refused():
+        return go_dial(t, p.files, p.port, "-text", "hello")["received"] == 0
+    until("the revoked one is refused", refused, pause=0.2)
+    t.audited(result="denied", direction="inbound", client_spiffe_id=GO, reason=re.compile("(?i)revoked"))
+    got = go_dial(t, other, p.port, "-text", "hello")
+    assert got["received"] > 5 and got["serial"] != old, got
+    assert p.served()
+
+
+def test_svids_that_come_and_go_in_mid_life(t):
+    """A rule's SVID is taken away while the others stay: refused from then on, by name; and it comes back."""
+    second = f"{TD}/second"
+    both, one = f"{SERVER},{second}#internal", SERVER
+    p = Pair(t, server=both)
+    other = t.port()
+    p.config["server"] = t.config(
+        listen=[{"port": p.port, "allow": [f"{TD}/**"]}, {"port": other, "allow": [f"{TD}/**"], "identity": {"hint": "internal"}}],
+        workload_api={"socket": p.workload.at["server"]}, identity_wait="1s")
+    p.serve()
+    talk_serve(t, p.config["server"], other)
+
+    def shown(port):
+        try:
+            return go_dial(t, p.files, port, "-text", "x")["peer"]
+        except Failure:
+            return None
+    assert (shown(p.port), shown(other)) == (SERVER, second)
+    path = p.workload.at["server"][7:]
+    p.workload.tell("svids", f"{path}={one}")
+    until("the second is gone", lambda: shown(other) is None, pause=0.2)
+    t.audited(result="failed", direction="inbound", reason=re.compile("hint internal; it serves " + SERVER))
+    assert shown(p.port) == SERVER
+    p.workload.tell("svids", f"{path}={TD}/third#internal,{one}")
+    until("another one has the hint", lambda: shown(other) == f"{TD}/third", pause=0.2)
+    assert shown(p.port) == f"{TD}/third", "the default is the first that the agent sends"
+
+
+def test_denied_in_mid_life_with_several_svids(t):
+    p = Pair(t, server=f"{SERVER},{TD}/second#internal", identity={"hint": "internal"}, client=f"{CLIENT}#internal")
+    p.serve()
+    assert p.served()
+    p.workload.tell("denied")
+    logged(t, "no identity issued")
+    until("nobody is served", lambda: go_dial(t, p.files, p.port, "-text", "x", fails=True)["event"] == "error")
+    p.workload.tell("normal")
+
+    def back():
+        try:
+            return p.served()
+        except (Failure, AssertionError):
+            return None
+    until("served again", back, pause=0.3)
+
+
+KINDS = ["p384", "p521", "rsa2048", "rsa3072", "rsa4096", "ed25519"]
+
+
+def test_kinds_of_keys(t):
+    """The SVIDs that we get, on both sides; a Go client beside them sees them, too."""
+    for kind in KINDS:
+        workload = WorkloadServer(t, {"server": SERVER, "client": CLIENT}, "-key", kind, name=f"workload-{kind}")
+        port = t.port()
+        config = {name: t.both(port, workload_api={"socket": workload.at[name]}) for name in ("server", "client")}
+        server = talk_serve(t, config["server"], port)
+        with t.watch(port):
+            got = talk_dial(t, config["client"], port, "--text", t.marker.decode())
+            assert t.marker.decode() in got["tail"], (kind, got)
+            assert go_dial(t, workload.mint(GO), port, "-text", "x")["peer"] == SERVER, kind
+        server.stop()
+
+
+def test_chains_with_intermediates(t):
+    """An agent below another authority sends its own certificate along, and so do we."""
+    p = Pair(t, "-intermediate", "-rotate", "500ms")
+    p.serve()
+    assert p.served()
+    assert p.serial()
+    t.audited(result="allowed", direction="inbound", client_spiffe_id=CLIENT, server_spiffe_id=SERVER)
+
+
 def test_scope_daemon(t):
     """identity.scope: daemon: the daemon's own stream, one for both programs, reconnected by gRPC itself."""
     p = Pair(t, identity={"scope": "daemon"})

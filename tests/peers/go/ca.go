@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A CA in memory that issues good SVIDs and, on request, every kind of bad one. Keys are P-256 and never
-// leave the process except as test files.
+// A CA in memory that issues good SVIDs and, on request, every kind of bad one. Keys are P-256 where nothing else is
+// asked for, and never leave the process except as test files.
 package main
 
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -19,8 +22,10 @@ import (
 )
 
 type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	cert    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	above   []*x509.Certificate // intermediates from here up to the root, which is left out
+	revoked []x509.RevocationListEntry
 }
 
 func newKey() *ecdsa.PrivateKey {
@@ -29,6 +34,26 @@ func newKey() *ecdsa.PrivateKey {
 		panic(err)
 	}
 	return key
+}
+
+// newKeyOf makes a key of a kind: p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519.
+func newKeyOf(kind string) (crypto.Signer, error) {
+	switch kind {
+	case "p256":
+		return newKey(), nil
+	case "p384":
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "p521":
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "rsa2048", "rsa3072", "rsa4096":
+		var bits int
+		fmt.Sscanf(kind, "rsa%d", &bits)
+		return rsa.GenerateKey(rand.Reader, bits)
+	case "ed25519":
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	return nil, fmt.Errorf("no such kind of key: %q", kind)
 }
 
 func serial() *big.Int {
@@ -75,7 +100,8 @@ func (a *authority) intermediate(domain string, change func(*x509.Certificate)) 
 	if change != nil {
 		change(template)
 	}
-	return &authority{cert: issue(template, a.cert, key.Public(), a.key), key: key}
+	cert := issue(template, a.cert, key.Public(), a.key)
+	return &authority{cert: cert, key: key, above: append([]*x509.Certificate{cert}, a.above...)}
 }
 
 func issue(template, parent *x509.Certificate, public crypto.PublicKey, signer crypto.Signer) *x509.Certificate {
@@ -111,7 +137,20 @@ func (a *authority) svid(id string, ttl time.Duration) (*x509.Certificate, *ecds
 	return issue(leafTemplate(ttl, id), a.cert, key.Public(), a.key), key
 }
 
-func pkcs8(key *ecdsa.PrivateKey) []byte {
+// svidOf is svid() with a key of a kind, and the chain that goes with it, in DER.
+func (a *authority) svidOf(kind, id string, ttl time.Duration) ([]byte, crypto.Signer, error) {
+	key, err := newKeyOf(kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	chain := issue(leafTemplate(ttl, id), a.cert, key.Public(), a.key).Raw
+	for _, cert := range a.above {
+		chain = append(chain, cert.Raw...)
+	}
+	return chain, key, nil
+}
+
+func pkcs8(key crypto.Signer) []byte {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		panic(err)
@@ -121,12 +160,22 @@ func pkcs8(key *ecdsa.PrivateKey) []byte {
 
 func (a *authority) crl() []byte {
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour),
+		Number: big.NewInt(int64(1 + len(a.revoked))), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(time.Hour),
+		RevokedCertificateEntries: a.revoked,
 	}, a.cert, a.key)
 	if err != nil {
 		panic(err)
 	}
 	return der
+}
+
+// revoke puts the leaf of a PEM file on the list.
+func (a *authority) revoke(file string) error {
+	certs, err := readCertificates(file)
+	if err == nil && len(certs) > 0 {
+		a.revoked = append(a.revoked, x509.RevocationListEntry{SerialNumber: certs[0].SerialNumber, RevocationTime: time.Now()})
+	}
+	return err
 }
 
 // mint writes svid.pem, key.pem and bundle.pem for peers that read files.

@@ -14,10 +14,16 @@ import (
 func (v *server) good() *workload.X509SVIDResponse {
 	s := v.state
 	reply := &workload.X509SVIDResponse{FederatedBundles: map[string][]byte{}}
-	for _, spec := range v.at.svids {
-		leaf, key := s.ca.svid(spec.id, s.ttl)
+	s.mu.Lock()
+	svids := v.at.svids
+	s.mu.Unlock()
+	for _, spec := range svids {
+		chain, key, err := s.signer.svidOf(s.kind, spec.id, s.ttl)
+		if err != nil {
+			panic(err)
+		}
 		reply.Svids = append(reply.Svids, &workload.X509SVID{
-			SpiffeId: spec.id, X509Svid: leaf.Raw, X509SvidKey: pkcs8(key), Bundle: s.ca.cert.Raw, Hint: spec.hint,
+			SpiffeId: spec.id, X509Svid: chain, X509SvidKey: pkcs8(key), Bundle: s.ca.cert.Raw, Hint: spec.hint,
 		})
 	}
 	for name, ca := range s.federated {

@@ -8,6 +8,8 @@
 //	rotate                  new SVIDs to every open stream
 //	disconnect [MS]         cut every connection, listen again after MS
 //	goaway                  GOAWAY by GracefulStop, then a fresh server on the same socket
+//	svids PATH=ID[#HINT]... who the callers of a socket are from now on
+//	revoke FILE             the certificate in a PEM file goes onto the CRL (-crl)
 //	mint ID DIR             an SVID of the ID's trust domain as PEM files, and every domain's bundle
 //	quit
 //
@@ -59,6 +61,8 @@ type state struct {
 	federated map[string]*authority
 	domain    string
 	ca        *authority
+	signer    *authority // ca, or an intermediate below it
+	kind      string     // of SVIDs' keys
 	ttl       time.Duration
 	withCRL   bool
 	maxAge    time.Duration
@@ -70,17 +74,37 @@ type endpoints []*endpoint
 
 func (e *endpoints) String() string { return fmt.Sprint(*e) }
 func (e *endpoints) Set(text string) error {
+	at, err := parseEndpoint(text)
+	*e = append(*e, at)
+	return err
+}
+
+func parseEndpoint(text string) (*endpoint, error) {
 	path, ids, found := strings.Cut(text, "=")
 	if !found {
-		return fmt.Errorf("want PATH=ID[#HINT][,ID[#HINT]...]")
+		return nil, fmt.Errorf("want PATH=ID[#HINT][,ID[#HINT]...]")
 	}
 	at := &endpoint{path: path}
 	for _, id := range strings.Split(ids, ",") {
 		id, hint, _ := strings.Cut(id, "#")
 		at.svids = append(at.svids, svidSpec{id, hint})
 	}
-	*e = append(*e, at)
-	return nil
+	return at, nil
+}
+
+// assign gives the callers of a socket other SVIDs.
+func (e endpoints) assign(text string) error {
+	want, err := parseEndpoint(text)
+	if err != nil {
+		return err
+	}
+	for _, at := range e {
+		if at.path == want.path {
+			at.svids = want.svids
+			return nil
+		}
+	}
+	return fmt.Errorf("no socket %s", want.path)
 }
 
 func workloadServer(args []string) error {
@@ -92,11 +116,20 @@ func workloadServer(args []string) error {
 	set.StringVar(&s.mode, "mode", "normal", "how to begin")
 	set.DurationVar(&s.ttl, "ttl", time.Hour, "life of an SVID")
 	set.BoolVar(&s.withCRL, "crl", false, "send a CRL")
+	set.StringVar(&s.kind, "key", "p256", "kind of the SVIDs' keys: p256, p384, p521, rsa2048, rsa3072, rsa4096, ed25519")
+	middle := set.Bool("intermediate", false, "SVIDs are signed by an intermediate, which comes with them")
 	set.DurationVar(&s.maxAge, "max-age", 0, "MaxConnectionAge: GOAWAY by itself, again and again")
 	rotate := set.Duration("rotate", 0, "new SVIDs this often")
 	federate := set.String("federate", "", "trust domains, comma separated, that get a bundle each")
 	set.Parse(args)
 	s.ca = newAuthority(s.domain)
+	s.signer = s.ca
+	if *middle {
+		s.signer = s.ca.intermediate(s.domain, nil)
+	}
+	if _, err := newKeyOf(s.kind); err != nil {
+		return err
+	}
 	for _, name := range strings.FieldsFunc(*federate, func(r rune) bool { return r == ',' }) {
 		s.federated[name] = newAuthority(name)
 	}
@@ -139,6 +172,10 @@ func (s *state) obey(sockets endpoints) error {
 			s.change(func() {})
 		case "mint":
 			err = s.mint(words[1], words[2])
+		case "svids":
+			s.change(func() { err = sockets.assign(words[1]) })
+		case "revoke":
+			s.change(func() { err = s.ca.revoke(words[1]) })
 		case "disconnect":
 			err = s.restart(sockets, words[1:], (*grpc.Server).Stop)
 		case "goaway":
