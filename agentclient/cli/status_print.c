@@ -306,10 +306,11 @@ static void connection_cells(struct table *t, const struct row *row, const struc
   table_cell(t, TABLE_PLAIN, "%s", strcmp(text(c, "direction"), "inbound") == 0 ? "in" : "out");
   table_cell(t, TABLE_PLAIN, "%s", text(c, "remote"));
   table_cell(t, TABLE_PLAIN, "%s", text(c, "peer_id"));
-  table_cell(t, TABLE_PLAIN, "%s", text(c, "engine"));
+  bool plain = !json_object_get(c, "cipher");
+  table_cell(t, plain ? TABLE_YELLOW : TABLE_PLAIN, "%s", plain ? "PLAINTEXT" : text(c, "engine"));
   table_cell(t, TABLE_PLAIN, "%s", text(c, "cipher"));
-  table_cell(t, TABLE_PLAIN, "%s", table_bytes(buf, (uint64_t)number(c, "bytes_in")));
-  table_cell(t, TABLE_PLAIN, "%s", table_bytes(buf, (uint64_t)number(c, "bytes_out")));
+  table_cell(t, TABLE_PLAIN, "%s", plain ? "" : table_bytes(buf, (uint64_t)number(c, "bytes_in")));
+  table_cell(t, TABLE_PLAIN, "%s", plain ? "" : table_bytes(buf, (uint64_t)number(c, "bytes_out")));
   if (v->top) {
     table_cell(t, TABLE_PLAIN, "%s", table_bytes(buf, (uint64_t)row->in));
     table_cell(t, TABLE_PLAIN, "%s", table_bytes(buf, (uint64_t)row->out));

@@ -9,6 +9,7 @@
 #include "worker.h"
 #include "../observe/ledger.h"
 #include "../observe/metrics.h"
+#include "../relay/relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,16 +245,20 @@ static void connections(struct metrics *m, struct worker *w) {
   slots_past(&t);
   t.live = t.ready = 0;
   status_each_arena(w, add_arena, &t);
+  struct relay_totals relayed = {0};
+  if (w->relay)
+    relay_totals(w->relay, &relayed);
   metrics_family(m, "connections", METRICS_GAUGE, "Live protected connections.");
-  metrics_count(m, "connections", t.live, NULL);
+  metrics_count(m, "connections", t.live, "engine", "record", NULL);
+  metrics_count(m, "connections", relayed.live, "engine", "relay", NULL);
   metrics_family(m, "connections_total", METRICS_COUNTER, "Connections that were authenticated and let through.");
   for (int d = 0; d < TALLY_DIRECTIONS; d++)
     metrics_count(m, "connections_total", w->tally.results[d][TALLY_ALLOWED] + w->tally.results[d][TALLY_WOULD_DENY],
                   "direction", directions[d], NULL);
   metrics_family(m, "received_bytes_total", METRICS_COUNTER, "Payload received over protected connections.");
-  metrics_count(m, "received_bytes_total", onwards(&most_in, t.bytes_in), NULL);
+  metrics_count(m, "received_bytes_total", onwards(&most_in, t.bytes_in + relayed.bytes_in), NULL);
   metrics_family(m, "sent_bytes_total", METRICS_COUNTER, "Payload sent over protected connections.");
-  metrics_count(m, "sent_bytes_total", onwards(&most_out, t.bytes_out), NULL);
+  metrics_count(m, "sent_bytes_total", onwards(&most_out, t.bytes_out + relayed.bytes_out), NULL);
   const struct listener *l;
   unsigned listeners = 0, handshaking = 0, waiting = 0;
   LIST_FOREACH(l, &w->listeners, link) {

@@ -271,6 +271,7 @@ void slots_moved(struct slots *a, struct slots_ticket t) {
     return;
   OPENSSL_cleanse(&s->rx, sizeof s->rx);
   OPENSSL_cleanse(&s->tx, sizeof s->tx);
+  s->bytes_in = s->bytes_out = 0; /* the relay counts on from there */
   madvise((uint8_t *)s + ARENA_PAGE, ARENA_STRIDE - ARENA_PAGE, MADV_REMOVE);
   atomic_store(&s->state, ARENA_MOVED);
 }
@@ -288,32 +289,14 @@ void slots_totals(const struct slots *a, struct slots_totals *t) {
   }
 }
 
-static void copy_id(char *out, size_t room, const char *id, uint16_t len) {
-  size_t n = len < room ? len : room - 1;
-  memcpy(out, id, n);
-  out[n] = '\0';
-}
-
-void slots_each(const struct slots *a, bool (*fn)(void *arg, const struct slots_view *v), void *arg) {
-  struct slots_view v;
-  int64_t now = clock_ns();
-  for (uint32_t i = 0; i < a->known; i++) {
-    const struct arena_slot *s = a->info[i].allocated ? slot_at(a, i) : NULL;
-    uint32_t state = s ? atomic_load_explicit(&s->state, memory_order_acquire) : ARENA_FREE;
-    if (state != ARENA_LIVE && state != ARENA_READY)
-      continue;
-    uint64_t opened = s->opened_ns;
-    v.taken = state == ARENA_LIVE;
-    v.role = s->role == ARENA_SERVER ? ARENA_SERVER : ARENA_CLIENT;
-    v.cipher = s->cipher;
-    v.rule = s->rule;
-    v.age_ms = opened < (uint64_t)now ? ((uint64_t)now - opened) / 1000000u : 0;
-    v.bytes_in = atomic_load_explicit(&s->bytes_in, memory_order_relaxed);
-    v.bytes_out = atomic_load_explicit(&s->bytes_out, memory_order_relaxed);
-    memcpy(&v.peer, &s->peer, sizeof v.peer);
-    copy_id(v.peer_id, sizeof v.peer_id, s->peer_id, s->peer_id_len);
-    copy_id(v.local_id, sizeof v.local_id, s->local_id, s->local_id_len);
-    if (!fn(arg, &v))
-      return;
-  }
+bool slots_look(const struct slots *a, struct slots_ticket t, struct slots_view *v) {
+  const struct arena_slot *s = slots_valid(a, t) ? slot_at(a, t.slot) : NULL;
+  uint32_t state = s ? atomic_load_explicit(&s->state, memory_order_acquire) : ARENA_FREE;
+  if (state != ARENA_LIVE && state != ARENA_READY)
+    return false;
+  *v = (struct slots_view){.taken = state == ARENA_LIVE,
+                           .cipher = s->cipher,
+                           .bytes_in = atomic_load_explicit(&s->bytes_in, memory_order_relaxed),
+                           .bytes_out = atomic_load_explicit(&s->bytes_out, memory_order_relaxed)};
+  return true;
 }

@@ -70,18 +70,13 @@ void slots_totals(const struct slots *a, struct slots_totals *t);
 /* What connections had moved when their slots were given back, over all arenas of the process. */
 void slots_past(struct slots_totals *t);
 
-/* One connection in use, copied out of memory that its program can write to: numbers and names are what the program
- * lets them be. */
+/* A connection in use, copied out of memory that its program can write to: counters are what the program says. */
 struct slots_view {
-  bool taken; /* LIVE; else handed over and not taken yet */
-  enum arena_role role;
+  bool taken;      /* LIVE; else handed over and not taken yet */
   uint16_t cipher; /* enum arena_cipher, or anything */
-  uint32_t rule;
-  uint64_t age_ms, bytes_in, bytes_out;
-  struct sockaddr_storage peer;
-  char peer_id[ARENA_ID_MAX + 1], local_id[ARENA_ID_MAX - 1024 + 1]; /* NUL-terminated */
+  uint64_t bytes_in, bytes_out;
 };
-/* Calls fn for each, until it returns false. */
-void slots_each(const struct slots *a, bool (*fn)(void *arg, const struct slots_view *v), void *arg);
+/* false: it is over. */
+bool slots_look(const struct slots *a, struct slots_ticket t, struct slots_view *v);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * status.c - the status document: sessions, listeners, connections and this process's counters. What a program wrote
- * into its arena is shown as text that cannot fool a terminal, and believed by nobody.
+ * status.c - the status document: sessions, listeners, connections and this process's counters. Counters of
+ * connections are what their programs say; who talks to whom is what the daemon remembers.
  */
 #include "status.h"
 #include "clock.h"
@@ -11,6 +11,7 @@
 #include "worker.h"
 #include "../observe/audit.h"
 #include "../observe/format.h"
+#include "../relay/relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +59,6 @@ struct status {
   struct worker *worker;
   uid_t asker;
   bool all; /* the asker may know of every uid */
-  json_t *connections;
-  uint64_t left_out;
 };
 
 static bool shown(const struct status *t, uid_t uid) { return t->all || t->asker == uid; }
@@ -155,11 +154,6 @@ static json_t *listener_json(const struct listener *l) {
   return o;
 }
 
-struct arena_of {
-  struct status *status;
-  const struct session *session;
-};
-
 static const char *cipher_name(uint16_t cipher) {
   switch (cipher) {
   case ARENA_AES_128_GCM_SHA256:
@@ -173,34 +167,86 @@ static const char *cipher_name(uint16_t cipher) {
   }
 }
 
-static bool connection_json(void *arg, const struct slots_view *v) {
-  struct arena_of *of = arg;
-  char remote[64];
-  if (json_array_size(of->status->connections) >= CONNECTIONS_MAX) {
-    of->status->left_out++;
-    return true;
-  }
-  json_t *o = json_object();
-  set_text(o, "program", of->session ? of->session->program : "");
-  json_object_set_new(o, "pid", json_integer(of->session ? of->session->pid : 0));
-  set_text(o, "direction", v->role == ARENA_SERVER ? "inbound" : "outbound");
-  set_text(o, "remote", audit_address((const struct sockaddr *)&v->peer, remote, sizeof remote));
-  set_text(o, "peer_id", v->peer_id);
-  set_text(o, "local_id", v->local_id);
-  set_text(o, "state", v->taken ? "live" : "untaken");
-  set_text(o, "engine", "record");
-  set_text(o, "cipher", cipher_name(v->cipher));
-  set_number(o, "bytes_in", v->bytes_in);
-  set_number(o, "bytes_out", v->bytes_out);
-  set_number(o, "age_ms", v->age_ms);
-  json_array_append_new(of->status->connections, o);
-  return true;
+/* The relay's copy of a connection's slot, found by what it kept of the one in the arena. */
+struct relayed {
+  const struct live *live;
+  struct sockaddr_in6 remote;
+  bool found;
+  struct slots_view view;
+};
+
+static void match_relayed(void *arg, const struct arena_slot *s) {
+  struct relayed *r = arg;
+  struct sockaddr_in6 peer;
+  memcpy(&peer, &s->peer, sizeof peer); /* IPv4 has its port in the same place */
+  if (s->index != r->live->ticket.slot || s->use != r->live->ticket.use || peer.sin6_port != r->remote.sin6_port ||
+      s->peer_id_len != strlen(r->live->peer) || memcmp(s->peer_id, r->live->peer, s->peer_id_len) != 0)
+    return;
+  r->found = true;
+  r->view = (struct slots_view){.taken = true,
+                                .cipher = s->cipher,
+                                .bytes_in = atomic_load_explicit(&s->bytes_in, memory_order_relaxed),
+                                .bytes_out = atomic_load_explicit(&s->bytes_out, memory_order_relaxed)};
 }
 
-static void arena_json(void *arg, const struct slots *a, const struct session *s) {
-  struct arena_of of = {.status = arg, .session = s};
-  if (shown(arg, s ? s->uid : 0))
-    slots_each(a, connection_json, &of);
+/* The engine, and what it says of the connection; NULL: it is over. */
+static const char *look(struct worker *w, const struct live *l, const struct sockaddr_in6 *remote,
+                        struct slots_view *v) {
+  *v = (struct slots_view){.taken = true};
+  if (l->plain)
+    return "none";
+  if (l->slots)
+    return slots_look(l->slots, l->ticket, v) ? "record" : NULL;
+  struct relayed r = {.live = l, .remote = *remote};
+  if (w->relay)
+    relay_each(w->relay, match_relayed, &r);
+  *v = r.view;
+  return r.found ? "relay" : NULL;
+}
+
+static json_t *connection_json(struct worker *w, const struct live *l) {
+  char local[64], remote[64];
+  struct sockaddr_in6 ends[2];
+  struct slots_view v;
+  diag_addresses(&l->id, &ends[0], &ends[1]);
+  const char *engine = look(w, l, &ends[1], &v);
+  const struct policy_rule *rule = policy_rule_at(l->session->config->policy, l->rule);
+  if (!engine)
+    return NULL;
+  json_t *o = json_object();
+  set_text(o, "program", l->session->program);
+  json_object_set_new(o, "pid", json_integer(l->session->pid));
+  set_text(o, "direction", l->inbound ? "inbound" : "outbound");
+  set_text(o, "local", audit_address((const struct sockaddr *)&ends[0], local, sizeof local));
+  set_text(o, "remote", audit_address((const struct sockaddr *)&ends[1], remote, sizeof remote));
+  set_text(o, "peer_id", l->peer);
+  set_text(o, "local_id", l->self);
+  set_text(o, "rule", rule ? rule->name : "");
+  set_text(o, "state", l->revoked ? "revoked" : v.taken ? "live" : "untaken");
+  set_text(o, "engine", engine);
+  if (!l->plain) {
+    set_text(o, "cipher", cipher_name(v.cipher));
+    set_number(o, "bytes_in", v.bytes_in);
+    set_number(o, "bytes_out", v.bytes_out);
+  }
+  json_object_set_new(o, "age_ms", json_integer(clock_ms() - l->opened_ms));
+  return o;
+}
+
+static void connections(const struct status *t, json_t *root) {
+  json_t *all = json_array(), *o;
+  uint64_t left_out = 0;
+  const struct live *l;
+  TAILQ_FOREACH(l, &t->worker->lives, link) {
+    if (!shown(t, l->session->uid))
+      continue;
+    if (json_array_size(all) >= CONNECTIONS_MAX)
+      left_out++;
+    else if ((o = connection_json(t->worker, l)))
+      json_array_append_new(all, o);
+  }
+  json_object_set_new(root, "connections", all);
+  set_number(root, "connections_left_out", left_out);
 }
 
 /* Decisions since this process began: each is one audit line. */
@@ -242,7 +288,7 @@ static void set_started(json_t *root, const struct worker *w) {
   json_object_set_new(root, "uptime_ms", json_integer(clock_ms() - w->started_ms));
 }
 
-static json_t *document(struct status *t) {
+static json_t *document(const struct status *t) {
   struct worker *w = t->worker;
   json_t *root = json_object(), *sessions = json_array(), *listeners = json_array();
   set_text(root, "version", SVIDWRAP_VERSION);
@@ -266,10 +312,7 @@ static json_t *document(struct status *t) {
   json_object_set_new(root, "configs", status_configs(w, t->all, t->asker));
   json_object_set_new(root, "sessions", sessions);
   json_object_set_new(root, "listeners", listeners);
-  t->connections = json_array();
-  status_each_arena(w, arena_json, t);
-  json_object_set_new(root, "connections", t->connections);
-  set_number(root, "connections_left_out", t->left_out);
+  connections(t, root);
   return root;
 }
 

@@ -21,7 +21,7 @@
 TAILQ_HEAD(passages, passage);
 
 struct relay {
-  pthread_mutex_t lock; /* over fresh and totals */
+  pthread_mutex_t lock; /* over fresh and totals, and changes of all */
   struct passages fresh;
   struct relay_totals totals;
   bool started, leaving;
@@ -63,8 +63,8 @@ static void watch(struct relay *r, struct leg *leg, uint32_t events, bool hung_u
 }
 
 static void end(struct relay *r, struct passage *p) {
-  TAILQ_REMOVE(&r->all, p, link);
   pthread_mutex_lock(&r->lock);
+  TAILQ_REMOVE(&r->all, p, link);
   r->totals.live--;
   r->totals.bytes_in += p->slot->bytes_in;
   r->totals.bytes_out += p->slot->bytes_out;
@@ -82,7 +82,9 @@ static void pump(struct relay *r, struct passage *p, uint8_t *scratch, uint32_t 
 
 static void begin(struct relay *r, struct passage *p, uint8_t *scratch) {
   struct epoll_event t = {.data.ptr = &p->tcp}, q = {.data.ptr = &p->pair};
+  pthread_mutex_lock(&r->lock);
   TAILQ_INSERT_TAIL(&r->all, p, link);
+  pthread_mutex_unlock(&r->lock);
   if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, p->tcp.fd, &t) != 0 ||
       epoll_ctl(r->epoll, EPOLL_CTL_ADD, p->pair.fd, &q) != 0)
     p->dead = true;
@@ -202,10 +204,27 @@ int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair) {
   return 0;
 }
 
+void relay_each(struct relay *r, void (*fn)(void *arg, const struct arena_slot *slot), void *arg) {
+  const struct passage *p;
+  pthread_mutex_lock(&r->lock);
+  TAILQ_FOREACH(p, &r->all, link)
+  fn(arg, p->slot);
+  TAILQ_FOREACH(p, &r->fresh, link)
+  fn(arg, p->slot);
+  pthread_mutex_unlock(&r->lock);
+}
+
+static void add_live(void *arg, const struct arena_slot *slot) {
+  struct relay_totals *t = arg;
+  t->bytes_in += atomic_load_explicit(&slot->bytes_in, memory_order_relaxed);
+  t->bytes_out += atomic_load_explicit(&slot->bytes_out, memory_order_relaxed);
+}
+
 void relay_totals(struct relay *r, struct relay_totals *t) {
   pthread_mutex_lock(&r->lock);
   *t = r->totals;
   pthread_mutex_unlock(&r->lock);
+  relay_each(r, add_live, t);
 }
 
 void relay_free(struct relay *r) {

@@ -29,5 +29,8 @@ struct relay_totals {
   uint64_t live, bytes_in, bytes_out;
 };
 void relay_totals(struct relay *r, struct relay_totals *t);
+/* Each connection, from any thread, with a lock held: fn must not block, and reads of the slot but who it is for and
+ * its counters. */
+void relay_each(struct relay *r, void (*fn)(void *arg, const struct arena_slot *slot), void *arg);
 
 #endif

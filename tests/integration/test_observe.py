@@ -70,11 +70,45 @@ def test_status_shows_what_is_going_on(t):
         assert x["peer_id"] == ID and x["local_id"] == ID and x["engine"] == "record"
         assert re.match("TLS_(AES|CHACHA)", x["cipher"]) and x["state"] == "live"
         assert x["bytes_in"] >= 4 * len(t.marker) and x["bytes_out"] >= 4 * len(t.marker)
+        assert x["rule"] in (f"listen {port}", f"connect 127.0.0.0/8:{port}"), x
+        assert f"127.0.0.1:{port}" in (x["local"], x["remote"]), x
         assert 0 < x["age_ms"] < doc["uptime_ms"]
     assert both["outbound"]["remote"] == f"127.0.0.1:{port}" and both["outbound"]["pid"] == c.pid
     rules = {r["name"]: r for r in doc["configs"][0]["rules"]}
     assert rules[f"listen {port}"]["mtls"] == 1 and rules[f"listen {port}"]["denied"] == 0, rules
     assert doc["totals"]["inbound"]["allowed"] == doc["totals"]["outbound"]["allowed"] == 1
+
+
+RELAYED = r"""
+import os, socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"x" * 1000)
+got = 0
+while got < 1000:
+    got += len(s.recv(1000))
+os.dup2(s.fileno(), 0)
+os.execv("/bin/sh", ["sh", "-c", "read line; sleep 100"])
+"""
+
+
+def test_status_of_a_relayed_connection(t):
+    """One that a shell has as its standard input: the engine is another, and the counters go on."""
+    wrapped_only()
+    t.agent()
+    port, at, config = served(t)
+    echo_server(t, config, port)
+    c = t.wrapped(config, [PYTHON, "-c", RELAYED, str(port)])
+
+    def relayed():
+        assert c.alive(), c.text()
+        return next((x for x in status(t)["connections"] if x["engine"] == "relay"), None)
+    x = until("a relayed connection", relayed)
+    assert x["direction"] == "outbound" and x["peer_id"] == ID and x["rule"].startswith("connect "), x
+    assert x["bytes_in"] == x["bytes_out"] == 1000 and x["cipher"].startswith("TLS_"), x
+    page = scrape(at)
+    assert page.value("connections", engine="relay") == 1, page.text
+    assert page.value("received_bytes_total") == page.value("sent_bytes_total") == 2000, page.text
+    assert re.search(rf"^out +127\.0\.0\.1:{port} +{ID} +relay +TLS_", cli(t, "status").out().decode(), re.M)
 
 
 def test_status_is_readable_and_plain_in_a_pipe(t):
