@@ -159,6 +159,19 @@ void config_draft_free(struct config_draft *d) {
   *d = (struct config_draft){0};
 }
 
+/* A mode that is not the file's is told: who reads the file would not know. */
+static void log_overrides(const struct config_draft *d, const char *path) {
+  for (uint32_t i = 0; i < policy_rule_count(d->policy); i++) {
+    const struct policy_rule *r = policy_rule_at(d->policy, i);
+    if (r->mode_from)
+      log_warning(d->log, "%s: rule '%s' has mode %s by the environment (%s)", path, r->name,
+                  policy_mode_name(r->mode), r->mode_from);
+    if (r->percent_from)
+      log_warning(d->log, "%s: rule '%s' has percent %u by the environment (%s)", path, r->name, r->percent,
+                  r->percent_from);
+  }
+}
+
 int config_draft(const struct config_source *src, const char *text, size_t len, const struct stat *st,
                  const unsigned char *known, struct config_draft *d, char *why, size_t why_len) {
   *d = (struct config_draft){.trusted = trusts(src, st)};
@@ -175,8 +188,10 @@ int config_draft(const struct config_source *src, const char *text, size_t len, 
     char cause[256];
     d->log = open_log(d, src, set->log_to, cause, sizeof cause);
     d->audit = d->log ? open_log(d, src, set->audit_to ? set->audit_to : set->log_to, cause, sizeof cause) : NULL;
-    if (d->audit)
+    if (d->audit) {
+      log_overrides(d, src->path);
       return 0;
+    }
     snprintf(why, why_len, "%s: %s%s", src->path, d->log ? "audit" : "log", cause + strlen("log"));
   }
   config_draft_free(d);

@@ -39,6 +39,8 @@ static json_t *rule_json(const struct config *c, uint32_t i, bool counted) {
   set_text(o, "mode", policy_mode_name(r->mode));
   if (r->mode == RULES_CANARY)
     json_object_set_new(o, "percent", json_integer(r->percent));
+  if (r->mode_from)
+    set_text(o, "mode_from", r->mode_from);
   json_object_set_new(o, "staged", json_boolean(r->staged));
   json_object_set_new(o, "suspended", json_boolean(suspended(c, i)));
   set_text(o, "policy", r->audit_only ? "audit" : "enforce");

@@ -101,9 +101,12 @@ struct policy *policy_with_mode(const struct policy *p, const char *rule, enum r
   memcpy(q->items, p->items, p->item_count * sizeof *q->items);
   struct policy_rule *changed = &q->items[at].rule;
   changed->mode = mode;
+  changed->mode_from = NULL;
   changed->staged = mode == RULES_OFF && q->items[at].allow.count > 0;
-  if (percent != UINT32_MAX)
+  if (percent != UINT32_MAX) {
     changed->percent = percent;
+    changed->percent_from = NULL;
+  }
   if (why_len)
     *why = '\0';
   return q;

@@ -185,6 +185,8 @@ def test_a_variable_overrides_the_mode_of_one_rule(t):
             exchange(t, config, port, how=how, extra=extra)
         proc.stop()
         t.gone(port)
+    with open(os.path.join(t.log_dir, "daemon.log")) as f:
+        assert f"has mode enforce by the environment (SVIDWRAP_LISTEN_{port}_MODE)" in f.read()
     proc = echo_server(t, config, port)  # as the file says: plaintext
     with t.watch(port) as watch:
         exchange(t, t.config(), port)
