@@ -8,6 +8,7 @@
 #ifndef SHIM_LIBC_H
 #define SHIM_LIBC_H
 
+#include <dlfcn.h>
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
@@ -98,6 +99,8 @@
   X(int, setresgid, (gid_t, gid_t, gid_t))                                                         \
   X(void, _exit, (int))                                                                            \
   X(void, _Exit, (int))                                                                            \
+  X(void *, dlopen, (const char *, int))                                                           \
+  X(void *, dlmopen, (Lmid_t, const char *, int))                                                  \
   X(long, syscall, (long, ...))
 /* clang-format on */
 

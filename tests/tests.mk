@@ -24,7 +24,14 @@ $(TESTPROG)/tiny: $(BUILD)/obj/tests/scenario/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring static tiny)
+$(TESTPROG)/libdeep.so: tests/scenario/deep.c
+	@mkdir -p $(@D)
+	$(CC) $(TESTCFLAGS) -DLIBRARY -fPIC -shared -o $@ $<
+$(TESTPROG)/deep: $(BUILD)/obj/tests/scenario/deep.o $(TESTPROG)/libdeep.so
+	@mkdir -p $(@D)
+	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
+
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring static tiny deep)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)

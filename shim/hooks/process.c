@@ -153,6 +153,8 @@ HOOK FILE *popen(const char *command, const char *mode) {
   image_before_exec(false, NULL);
   return ((fn)dlsym(RTLD_NEXT, "popen"))(command, mode);
 }
+HOOK FILE *_IO_popen(const char *command, const char *mode);
+HOOK FILE *_IO_popen(const char *command, const char *mode) { return popen(command, mode); }
 HOOK int wordexp(const char *restrict words, wordexp_t *restrict out, int flags) {
   typedef int (*fn)(const char *, wordexp_t *, int);
   image_before_exec(false, NULL);

@@ -183,3 +183,29 @@ def test_two_instances_do_not_meet(t):
         pids = {d[0] for d in t.daemons()}
         if len([d for d in t.daemons() if d[1] not in pids]) != 2:
             raise Failure(f"one daemon each was expected: {t.daemons()}")
+
+
+# ---- libraries that do not look where the hooks are -------------------------------------------------------------------
+
+def deep(t, how):
+    t.agent([entry(ID)])
+    port = t.port()
+    config = t.both(port, allow=[ID])
+    echo_server(t, config, port)
+    with t.watch(port, expect=how == "deepbind"):
+        p = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "deep"), str(port), t.marker.decode(), how]))
+        return p.wait(20), p.text()
+
+
+def test_a_library_with_deepbind_is_protected(t):
+    """And it is found by the caller's own RUNPATH, as without the hook."""
+    code, text = deep(t, "deepbind")
+    assert code == 0 and "echoed" in text, (code, text)
+    assert NATIVE or "without RTLD_DEEPBIND" in text, text
+
+
+def test_a_library_in_its_own_namespace_is_refused(t):
+    if NATIVE:
+        raise Skip("about svidwrap itself")
+    code, text = deep(t, "namespace")
+    assert code == 2 and "refused by" in text, (code, text)
