@@ -37,6 +37,12 @@ static EVP_PKEY *make_key(enum pki_key kind) {
   case PKI_RSA1024:
     key = EVP_RSA_gen(1024);
     break;
+  case PKI_RSA3072:
+    key = EVP_RSA_gen(3072);
+    break;
+  case PKI_RSA4096:
+    key = EVP_RSA_gen(4096);
+    break;
   case PKI_ED25519:
     key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     break;

@@ -19,7 +19,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 
-enum pki_key { PKI_P256 = 0, PKI_P384, PKI_RSA2048, PKI_RSA1024, PKI_ED25519 };
+enum pki_key { PKI_P256 = 0, PKI_P384, PKI_RSA2048, PKI_RSA1024, PKI_ED25519, PKI_RSA3072, PKI_RSA4096 };
 
 /* Times are seconds from now; 0 and 0: from a minute ago until in an hour. */
 struct pki_validity {

@@ -101,11 +101,54 @@ static void nor_one_without_a_certificate(void **state) {
   assert_int_equal(meet(NULL, true, &verdict), 0);
 }
 
+/* Our own SVID of each kind, in both roles, and a peer that is verified by each kind. */
+static void every_kind_of_key_serves_and_dials(void **state) {
+  static const enum pki_key kinds[] = {PKI_P256, PKI_P384, PKI_ED25519, PKI_RSA2048, PKI_RSA3072, PKI_RSA4096};
+  struct identity *all[6];
+  (void)state;
+  for (size_t i = 0; i < 6; i++) {
+    struct pki_svid *svid = pki_issue(ca, &(struct pki_leaf){.key = kinds[i]});
+    all[i] = pki_identity(svid, (struct pki_ca *[]){ca, NULL});
+    pki_svid_free(svid);
+  }
+  for (size_t i = 0; i < 6; i++) {
+    SSL *server = SSL_new(identity_svid_at(all[i], 0)->server),
+        *client = SSL_new(identity_svid_at(all[5 - i], 0)->client);
+    assert_int_equal(shake(client, server), 1);
+    assert_non_null(SSL_get0_peer_certificate(client));
+    assert_non_null(SSL_get0_peer_certificate(server));
+    SSL_free(server);
+    SSL_free(client);
+  }
+  for (size_t i = 0; i < 6; i++)
+    identity_unref(all[i]);
+}
+
+/* A CA of each kind, and one that changes its kind in a rotation. */
+static void authorities_of_every_kind(void **state) {
+  static const enum pki_key kinds[] = {PKI_P384, PKI_ED25519, PKI_RSA2048, PKI_RSA4096};
+  (void)state;
+  for (size_t i = 0; i < 4; i++) {
+    struct pki_ca *other = pki_ca_make("example.org", &(struct pki_ca_spec){.key = kinds[i]});
+    struct pki_svid *svid = pki_issue(other, &(struct pki_leaf){0});
+    struct identity *both = pki_identity(me, (struct pki_ca *[]){ca, other, NULL});
+    SSL_CTX *theirs = pki_peer_context(svid, NULL, false);
+    SSL *server = SSL_new(identity_svid_at(both, 0)->server), *client = SSL_new(theirs);
+    assert_int_equal(shake(client, server), 1);
+    SSL_free(server);
+    SSL_free(client);
+    SSL_CTX_free(theirs);
+    identity_unref(both);
+    pki_svid_free(svid);
+    pki_ca_free(other);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_good_peer_is_let_in),
-      cmocka_unit_test(a_bad_one_is_not),
-      cmocka_unit_test(nor_one_without_a_certificate),
+      cmocka_unit_test(a_good_peer_is_let_in),         cmocka_unit_test(a_bad_one_is_not),
+      cmocka_unit_test(nor_one_without_a_certificate), cmocka_unit_test(every_kind_of_key_serves_and_dials),
+      cmocka_unit_test(authorities_of_every_kind),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
