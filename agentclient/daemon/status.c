@@ -257,6 +257,7 @@ static json_t *totals(const struct worker *w) {
     json_t *o = json_object();
     for (int r = 0; r < TALLY_RESULTS; r++)
       set_number(o, tally_result_name((enum tally_result)r), w->tally.results[d][r]);
+    set_number(o, "resumed", w->tally.resumed[d]);
     json_object_set_new(all, directions[d], o);
   }
   return all;

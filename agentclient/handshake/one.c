@@ -145,7 +145,7 @@ static void conclude(struct handshake *h) {
 
 /* How long a client waits for the tickets that the server said it would send. A server that is busy has not looked at
  * our Finished either, and would not answer the program sooner. */
-#define TICKET_WAIT_US 250000
+#define TICKET_WAIT_S 1
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 static void step(struct handshake *h);
@@ -198,7 +198,7 @@ static void collect(struct handshake *h) {
 }
 
 static void sent(struct handshake *h) {
-  const struct timeval patience = {.tv_usec = TICKET_WAIT_US};
+  const struct timeval patience = {.tv_sec = TICKET_WAIT_S};
   if (h->request.role != ARENA_CLIENT || SSL_session_reused(h->ssl) || !handshake_resume_expects(h)) {
     conclude(h);
     return;
