@@ -252,14 +252,15 @@ static void connections(const struct status *t, json_t *root) {
 /* Decisions since this process began: each is one audit line. */
 static json_t *totals(const struct worker *w) {
   static const char *const directions[] = {"inbound", "outbound"};
-  json_t *all = json_object();
+  json_t *all = json_object(), *resumed = json_object();
   for (int d = 0; d < TALLY_DIRECTIONS; d++) {
+    set_number(resumed, directions[d], w->tally.resumed[d]);
     json_t *o = json_object();
     for (int r = 0; r < TALLY_RESULTS; r++)
       set_number(o, tally_result_name((enum tally_result)r), w->tally.results[d][r]);
-    set_number(o, "resumed", w->tally.resumed[d]);
     json_object_set_new(all, directions[d], o);
   }
+  json_object_set_new(all, "resumed", resumed);
   return all;
 }
 

@@ -21,7 +21,7 @@ def resumed(t):
     """(handshakes that were resumed, all that were let through), which both ends count alike."""
     def look():
         totals = json.loads(t.run([SVIDWRAP, "status", "--json"]))["totals"]
-        both = [(totals[d]["resumed"], totals[d]["allowed"]) for d in ("inbound", "outbound")]
+        both = [(totals["resumed"][d], totals[d]["allowed"]) for d in ("inbound", "outbound")]
         return both[0] if both[0] == both[1] else None
     return until("both ends have counted", look)
 
