@@ -5,11 +5,13 @@
  */
 #include "ask.h"
 
+#include "../daemon/memory.h"
 #include "../daemon/message.h"
 #include "../daemon/probe.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,19 +77,25 @@ static int dial_any(char *why, size_t why_len) {
   return -1;
 }
 
+/* Behind the header where it fits, else in a memfd. */
 static int send_request(int fd, enum wire_type type, const json_t *request) {
   char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
   size_t len = text ? strlen(text) : 0, all = sizeof(struct wire_hdr) + len;
+  bool large = all > WIRE_MAX;
+  int doc = large ? memory_create("svidwrap-request", len) : -1, rc = -1;
+  if (large)
+    all = sizeof(struct wire_hdr);
   char *m = malloc(all);
-  int rc = -1;
-  if (m && (text || !request)) {
+  if (m && (text || !request) && (!large || (doc >= 0 && pwrite(doc, text, len, 0) == (ssize_t)len))) {
     struct wire_hdr h;
     message_header(&h, type, all);
     memcpy(m, &h, sizeof h);
-    if (len)
+    if (len && !large)
       memcpy(m + sizeof h, text, len);
-    rc = message_send(fd, m, all, NULL, 0);
+    rc = message_send(fd, m, all, &doc, large);
   }
+  if (doc >= 0)
+    close(doc);
   free(m);
   free(text);
   return rc;

@@ -14,6 +14,8 @@ int cli_status(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_whoami(int argc, char **argv);
 int cli_dev_agent(int argc, char **argv);
+int cli_mode(int argc, char **argv);
+int cli_rollback(int argc, char **argv);
 int cli_report(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -30,7 +30,7 @@ static const char *from_environment(void *arg, const char *name) {
   return getenv(name);
 }
 
-static int absolute(const char *given, char path[PATH_MAX]) {
+int config_absolute(const char *given, char path[PATH_MAX]) {
   char cwd[PATH_MAX];
   int n;
   if (given[0] == '/')
@@ -50,7 +50,7 @@ struct policy *config_load(const char *given, char path[PATH_MAX]) {
   char why[1024];
   const char *env = getenv("SVIDWRAP_CONFIG");
   const char *name = given ? given : env && *env ? env : CONFIG_DEFAULT;
-  if (absolute(name, path) != 0) {
+  if (config_absolute(name, path) != 0) {
     fprintf(stderr, "%s: %s\n", name, strerror(errno));
     return NULL;
   }

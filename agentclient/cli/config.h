@@ -17,6 +17,8 @@ struct policy *config_load(const char *given, char path[PATH_MAX]);
 
 /* Can the log and the audit lines be written? 0, or -1 after a message on stderr. */
 int config_check_targets(const struct policy *p, const char *path);
+/* A path from here, made absolute. 0, or -1 and errno. */
+int config_absolute(const char *given, char path[PATH_MAX]);
 
 /* How many rules are not off. */
 size_t config_active_rules(const struct policy *p);

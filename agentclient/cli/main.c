@@ -22,6 +22,8 @@ static const struct command {
     {"top", cli_top, "the same, again and again, busiest connections first"},
     {"whoami", cli_whoami, "fetch and print the identity that this shell would get, or why there is none"},
     {"daemon", cli_daemon, "serve wrapped programs: handshakes, identities, policy (started by itself)"},
+    {"mode", cli_mode, "change the mode of a rule while programs run"},
+    {"rollback", cli_rollback, "undo the last change of rules"},
     {"report", cli_report, "what passed under every rule, and whether it is safe to enforce"},
     {"dev-agent", cli_dev_agent, "a Workload API server for demos and tests; not for production"},
     {"version", cli_version, "print the version"},

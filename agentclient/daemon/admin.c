@@ -4,6 +4,7 @@
  * disk.
  */
 #include "admin.h"
+#include "change.h"
 #include "document.h"
 #include "state.h"
 #include "worker.h"
@@ -47,6 +48,8 @@ static const struct verb {
   admin_verb run;
 } verbs[] = {
     {"report", report},
+    {"mode", change_mode},
+    {"rollback", change_rollback},
 };
 
 static admin_verb find(const char *name) {

@@ -3,7 +3,13 @@
  * admin.h - what an operator asks of a running daemon (WIRE_ADMIN): JSON verbs, from the daemon's own uid or root's
  * alone. A request that does not fit a message comes in a sealed memfd; every answer does.
  *
- *   {"verb": "report", "since": SECONDS}         the survey (survey.h); since: UNIX time
+ *   {"verb": "report", "since": SECONDS}   the survey (survey.h); since: UNIX time
+ *   {"verb": "mode", "rule", "mode", "percent"?, "config"?: PATH, "persist"?: true, "files"?: {PATH: TEXT}}
+ *        {"changes": [{"config", "rule", "old", "new"}], "files": {PATH: TEXT to write}}, or, where texts of files
+ *        are wanted to change them, {"files_wanted": [PATH]} and nothing was changed
+ *   {"verb": "rollback"}
+ *        {"undone": "order" or "file", "at", "changes", "files": {PATH: {"written", "before"}}, "files_left": [PATH],
+ *        "left": how many more}
  */
 #ifndef DAEMON_ADMIN_H
 #define DAEMON_ADMIN_H

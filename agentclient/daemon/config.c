@@ -229,6 +229,7 @@ static struct config *config_new(const struct config_source *src, struct config_
                          .audit = d->audit,
                          .endpoint = d->endpoint};
     memcpy(c->key, d->key, sizeof c->key);
+    memcpy(c->seen, d->key, sizeof c->seen);
     *d = (struct config_draft){0};
     if (remember_source(c, src, st) == 0 && compile(c, src->path, why, why_len) == 0)
       return c;
@@ -239,6 +240,30 @@ static struct config *config_new(const struct config_source *src, struct config_
     snprintf(why, why_len, "%s: out of memory", src->path);
   }
   return NULL;
+}
+
+int config_key(const struct config *c, const char *text, size_t len, unsigned char key[32]) {
+  struct config_source src = {
+      .path = c->path, .vars = c->vars, .vars_len = c->vars_len, .uid = c->uid, .stderr_log = c->stderr_log};
+  return key_of(&src, text, len, c->trusted, key) ? 0 : -1;
+}
+
+void config_expect(struct config *c, const unsigned char from[32], const unsigned char to[32]) {
+  if (memcmp(c->key, c->seen, sizeof c->key) == 0) /* else nobody is to find it by its text */
+    memcpy(c->key, to, sizeof c->key);
+  memcpy(c->seen, to, sizeof c->seen);
+  memcpy(c->stale, from, sizeof c->stale);
+}
+
+bool config_known(struct config *c, const struct config_source *src, const char *text, size_t len,
+                  const struct stat *st) {
+  unsigned char key[32];
+  if (!key_of(src, text, len, trusts(src, st), key))
+    return false;
+  if (memcmp(key, c->stale, sizeof key) == 0)
+    return true;
+  memset(c->stale, 0, sizeof c->stale);
+  return memcmp(key, c->seen, sizeof key) == 0;
 }
 
 struct config *config_shared(struct config_list *all, const struct config_source *src, char *why, size_t why_len) {

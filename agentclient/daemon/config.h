@@ -22,8 +22,10 @@
 struct config {
   unsigned refs;
   LIST_ENTRY(config) link;
-  unsigned char key[32]; /* of path, text, vars, whether it is trusted, and whose the vars are */
-  struct policy *policy; /* only config_apply() (reload.h) changes it */
+  unsigned char key[32];   /* of path, text, vars, whether it is trusted, and whose the vars are */
+  unsigned char seen[32];  /* the key of what the file held last: that text again is no change */
+  unsigned char stale[32]; /* and of what it holds until an order of ours is written to it; zeros: none */
+  struct policy *policy;   /* only config_apply() (reload.h) changes it */
   struct log *log, *audit;
   int rules_fd;
   struct rules_table *rules; /* our writable mapping */
@@ -80,6 +82,13 @@ struct config_draft {
 int config_draft(const struct config_source *src, const char *text, size_t len, const struct stat *st,
                  const unsigned char *known, struct config_draft *d, char *why, size_t why_len);
 void config_draft_free(struct config_draft *d);
+/* The key that a configuration has with this text. 0, or -1. */
+int config_key(const struct config *c, const char *text, size_t len, unsigned char key[32]);
+/* The file holds `from`, or is about to, and will hold `to`: no change of ours to learn of. Keys as above. */
+void config_expect(struct config *c, const unsigned char from[32], const unsigned char to[32]);
+/* Is this text no news? st: of the file. */
+bool config_known(struct config *c, const struct config_source *src, const char *text, size_t len,
+                  const struct stat *st);
 /* The whole of a configuration file, with what must hold of a file before a byte of it is read. 0 and *text
  * (malloc()ed), or -1 and why. */
 int config_read(const struct config_source *src, char **text, size_t *len, struct stat *st, char *why,

@@ -5,6 +5,7 @@
  */
 #include "reload.h"
 #include "canary.h"
+#include "history.h"
 #include "measure.h"
 #include "outbound.h"
 #include "worker.h"
@@ -142,6 +143,7 @@ static void take_over(struct config *c, struct config_draft *d, bool same_start)
   d->log = log;
   d->audit = audit;
   memcpy(c->key, d->key, sizeof c->key);
+  memcpy(c->seen, d->key, sizeof c->seen);
   /* Found by nobody any more: who comes now gets a configuration of its own, with the new settings. */
   if (!same_start && getrandom(c->key, sizeof c->key, 0) != (ssize_t)sizeof c->key)
     memset(c->key, 0, sizeof c->key);
@@ -157,14 +159,16 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
                               .stderr_log = c->stderr_log};
   struct config_draft d;
   char why[WIRE_TEXT_MAX];
-  int rc = config_draft(&src, text, len, st, c->key, &d, why, sizeof why);
+  if (config_known(c, &src, text, len, st)) { /* as it was before somebody broke it, perhaps */
+    c->failure[0] = '\0';
+    return 0;
+  }
+  int rc = config_draft(&src, text, len, st, NULL, &d, why, sizeof why);
   if (rc < 0)
     return config_reload_failed(w, c, why);
-  bool same_start = rc == 0 && settled(c, &d);
-  if (rc == 1) { /* as it was before somebody broke it, perhaps */
-    c->failure[0] = '\0';
-    rc = 0;
-  } else if (c->trusted && !d.trusted) {
+  bool same_start = settled(c, &d);
+  struct policy *before = policy_ref(c->policy);
+  if (c->trusted && !d.trusted) {
     snprintf(why, sizeof why, "%s: others than the daemon's user can write it now", c->path);
     rc = config_reload_failed(w, c, why);
   } else if (config_apply(w, c, d.policy, why, sizeof why) != 0) {
@@ -175,6 +179,7 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
     c->failure[0] = '\0';
     c->reloads++;
     w->reloads++;
+    history_reloaded(w->history, c, before);
     measure_follow(w->measure, c);
     log_info(c->log, "%s: the new policy is in force (generation %u)", c->path, atomic_load(&c->rules->generation));
     if (!same_start)
@@ -182,6 +187,7 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
                   c->path);
     rc = 1;
   }
+  policy_unref(before);
   config_draft_free(&d);
   return rc;
 }

@@ -5,6 +5,7 @@
  */
 #include "worker.h"
 #include "clock.h"
+#include "history.h"
 #include "measure.h"
 #include "probe.h"
 #include "revoke.h"
@@ -287,7 +288,9 @@ static int open_engines(struct worker *w, unsigned threads) {
   if (!w->revoke || !w->limits)
     return EX_OSERR;
   w->ledger = ledger_new(time(NULL));
-  if (!w->ledger || !w->post || !w->parting || !w->pool || !w->unblock || !w->hostnames || workload_start() != 0)
+  w->history = history_new();
+  if (!w->ledger || !w->history || !w->post || !w->parting || !w->pool || !w->unblock || !w->hostnames ||
+      workload_start() != 0)
     return EX_OSERR;
   w->fd_limit = fd_limit();
   if (w->fd_limit < FD_FEW)
@@ -357,6 +360,8 @@ void worker_close(struct worker *w) {
   limits_free(w->limits);
   if (w->diag >= 0)
     close(w->diag);
+  history_free(w->history);
+  w->history = NULL;
   if (w->pool)
     handshake_pool_free(w->pool); /* what was under way is posted, and runs in post_free() */
   post_free(w->post);

@@ -20,6 +20,7 @@
 #include "source.h"
 #include "../observe/tally.h"
 
+struct history;
 struct ledger;
 struct state;
 
@@ -50,9 +51,10 @@ struct worker {
   int diag;                    /* NETLINK_SOCK_DIAG; -1: none */
   struct canary_list canaries; /* rules that are suspended */
   struct tally tally;
-  struct ledger *ledger; /* what was decided, counted */
-  struct relay *relay;   /* made with the first connection that needs it */
-  struct state *state;   /* and kept */
+  struct ledger *ledger;   /* what was decided, counted */
+  struct relay *relay;     /* made with the first connection that needs it */
+  struct state *state;     /* and kept */
+  struct history *history; /* changes of policy that can be undone */
   struct event idle, sweep, sigterm, sigint, sighup, leash;
   int leash_fd; /* to the supervisor; -1: none (systemd, tests) */
   int64_t started_ms, respawned_ms;

@@ -54,6 +54,33 @@ const char *audit_host(const struct sockaddr *sa, char *buf, size_t len) {
   return buf;
 }
 
+/* Takes the object over. */
+static int write_line(struct log *to, json_t *o) {
+  char *line = o ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+  json_decref(o);
+  int rc = line ? log_raw(to, line) : -1;
+  if (!line)
+    log_error(to, "audit: out of memory: a line is missing here");
+  free(line);
+  return rc;
+}
+
+int audit_order_write(struct log *to, const struct audit_order *e) {
+  char stamp[FORMAT_TIME_LEN];
+  json_t *o = json_object();
+  set(o, "timestamp", format_time(stamp));
+  set(o, "event", e->event);
+  set(o, "result", "applied");
+  set(o, "rule", e->rule);
+  set(o, "old", e->before);
+  set(o, "new", e->after);
+  set(o, "config", e->config);
+  json_object_set_new(o, "persisted", json_boolean(e->persisted));
+  json_object_set_new(o, "uid", json_integer((json_int_t)e->uid));
+  json_object_set_new(o, "pid", json_integer(e->pid));
+  return write_line(to, o);
+}
+
 int audit_write(struct log *to, const struct audit_event *e) {
   char stamp[FORMAT_TIME_LEN], local[64], remote[64];
   json_t *o = json_object();
@@ -69,11 +96,5 @@ int audit_write(struct log *to, const struct audit_event *e) {
   set(o, "reason", e->reason);
   json_object_set_new(o, "pid", json_integer(e->pid));
   set(o, "program", e->program);
-  char *line = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
-  json_decref(o);
-  int rc = line ? log_raw(to, line) : -1;
-  if (!line)
-    log_error(to, "audit: out of memory: a line is missing here");
-  free(line);
-  return rc;
+  return write_line(to, o);
 }

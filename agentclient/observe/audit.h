@@ -7,6 +7,7 @@
 
 #include "log.h"
 
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -28,6 +29,19 @@ struct audit_event {
 };
 /* 0, or -1: the line was lost, and is counted (log_ready()). */
 int audit_write(struct log *to, const struct audit_event *e);
+
+/* An operator's order that changed a rule. Keys, in this order: timestamp, event ("mode", "rollback"), result
+ * ("applied"), rule ("" where it is not about one), old, new (as "canary 25"), config (the file), persisted (the file
+ * was to be changed, too), uid, pid (of who gave it). 0, or -1 as above. */
+struct audit_order {
+  const char *event;
+  const char *rule, *before, *after;
+  const char *config;
+  bool persisted;
+  uid_t uid;
+  pid_t pid;
+};
+int audit_order_write(struct log *to, const struct audit_order *o);
 
 /* "127.0.0.1:6379", "[::1]:6379", v4-mapped as IPv4; buf of at least 64 bytes. */
 const char *audit_address(const struct sockaddr *sa, char *buf, size_t len);

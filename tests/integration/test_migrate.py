@@ -9,8 +9,8 @@ import signal
 import subprocess
 import time
 
-from apps import client, echo_server
-from harness import NATIVE, SVIDWRAP, TD, Skip, entry, until
+from apps import echo_server
+from harness import NATIVE, PYTHON, SVIDWRAP, TD, Skip, entry, until
 
 ID = f"{TD}/app"
 
@@ -45,8 +45,10 @@ def rules_or_none(t):
 
 
 def talk(t, config, port, times=1):
+    """One exchange of a wrapped client, or without a configuration, of one that is as it is."""
     for _ in range(times):
-        assert client(t, config, CONNECT, port).ok() == b"echo: hello\n"
+        argv = [PYTHON, "-c", CONNECT, str(port)]
+        assert t.run(t.wrap(config, argv) if config else argv) == b"echo: hello\n"
 
 
 CONNECT = """
@@ -129,3 +131,127 @@ def test_counts_survive_a_daemon_that_is_killed(t):
         assert after["client"]["counts"]["mtls"] == want, after
     assert os.stat(os.path.join(state, "counters")).st_mode & 0o777 == 0o600
     assert survey(t)["state_dir"] == state and survey(t)["state_trouble"] == ""
+
+
+# -- modes at run time -------------------------------------------------------------------------------------------
+
+def staged(t, port, **more):
+    """A server and a client whose rules are off, and prepared for more."""
+    return t.config(listen=[{"name": "server", "port": port, "mode": "off", "allow": [ID]}],
+                    connect=[{"name": "client", "to": f"127.0.0.1:{port}", "mode": "off", "allow": [ID]}], **more)
+
+
+def orders(t):
+    return [(a["event"], a["rule"], a["old"], a["new"]) for a in t.audit() if a["event"] != "connection"]
+
+
+def modes(t):
+    return {name: r["mode"] + (f" {r['percent']}" if "percent" in r else "") for name, r in rules(t).items()}
+
+
+def results(t):
+    return [(a["rule"], a["result"]) for a in t.audit() if a["event"] == "connection"]
+
+
+def test_a_mode_that_cannot_be_is_refused_with_its_cure(t):
+    port = prepare(t)
+    config = t.config(listen=[{"name": "server", "port": port, "allow": [ID]},
+                              {"name": "bare", "port": t.port(), "mode": "off"},
+                              {"name": "low", "port": [7001, 7002], "address": "127.0.0.1", "allow": [ID]}]
+                      [:2], connect=[{"name": "client", "to": f"127.0.0.1:{port}", "allow": [ID]}])
+    echo_server(t, config, port)
+    for argv, says, code in ((("server", "canary"), "canary is for connect rules", 65),
+                             (("client", "permissive"), "permissive is for listen rules", 65),
+                             (("bare", "enforce"), "allow", 65),
+                             (("nothing", "enforce"), "the rules are: 'server', 'bare', 'client'", 65),
+                             (("1", "enforce"), "no listen rule covers port 1", 65),
+                             (("10.9.8.7:1", "enforce"), "no connect rule covers 10.9.8.7 port 1", 65),
+                             (("server", "on"), "one of off, permissive, canary, enforce", 65),
+                             (("client", "canary", "--percent", "101"), "from 0 to 100", 64),
+                             (("client", "enforce", "--percent", "10"), "--percent is for canary", 64),
+                             (("server", "off", "--config", "/no/such"), "/no/such", 65)):
+        err = svidwrap(t, "mode", *argv, code=code)
+        assert says in err, (argv, err)
+    assert not orders(t)
+    assert modes(t) == {"server": "enforce", "bare": "off", "client": "enforce"}
+
+
+def test_persist_writes_the_file_and_rollback_takes_it_back(t):
+    port = prepare(t)
+    config = staged(t, port)
+    with open(config) as f:
+        text = "# what an operator wrote\n" + f.read() + "# and at its end\n"
+    with open(config, "w") as f:
+        f.write(text)
+    os.chmod(config, 0o640)
+    if os.getuid() == 0:
+        os.chown(config, 0, 12345)
+    before = os.stat(config)
+    echo_server(t, config, port)
+    talk(t, None, port)
+    out = svidwrap(t, "mode", "server", "permissive", "--persist")
+    assert f"{config}: written" in out and "off -> permissive" in out, out
+    with open(config) as f:
+        written = f.read()
+    assert written != text and written.startswith("# what an operator wrote\n") and written.endswith(
+        "# and at its end\n") and written.replace('"permissive"', '"off"').replace("permissive", "off") == text.replace(
+        "permissive", "off"), written
+    after = os.stat(config)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert os.listdir(t.dir).count(os.path.basename(config)) == 1 and not [n for n in os.listdir(t.dir)
+                                                                          if n.startswith(".svidwrap")]
+    time.sleep(0.5)  # the watch has seen the new file, and it is no change
+    svidwrap(t, "mode", "client", "enforce")
+    time.sleep(0.3)
+    assert modes(t) == {"server": "permissive", "client": "enforce"}
+    assert reloads(t) == 0
+    talk(t, None, port)
+    talk(t, config, port)  # a program that starts now shares the policy
+    assert len(survey(t)["rules"]) == 2
+    svidwrap(t, "rollback")
+    out = svidwrap(t, "rollback")
+    assert f"{config}: written" in out, out
+    with open(config) as f:
+        assert f.read() == text
+    time.sleep(0.5)
+    assert modes(t) == {"server": "off", "client": "off"} and reloads(t) == 0
+    assert [a["persisted"] for a in t.audit() if a["event"] == "mode"] == [True, False]
+
+
+def reloads(t):
+    return sum(c["reloads"] for c in json.loads(svidwrap(t, "status", "--json"))["configs"])
+
+
+def test_a_changed_file_wins_and_can_be_rolled_back(t):
+    port = prepare(t)
+    config = staged(t, port)
+    echo_server(t, config, port)
+    talk(t, None, port)
+    svidwrap(t, "mode", "server", "enforce")
+    with open(config) as f:
+        text = f.read()
+    changed = text.replace('"mode": "off"', '"mode": "permissive"', 1)
+    assert changed != text
+    replace(config, changed)
+    until("the file's mode", lambda: modes(t)["server"] == "permissive")
+    out = svidwrap(t, "rollback")
+    assert "undone: the changed file" in out and f"note: {config} is left as it is" in out, out
+    assert modes(t)["server"] == "enforce"
+    with open(config) as f:
+        assert f.read() == changed
+    svidwrap(t, "rollback")
+    assert modes(t)["server"] == "off"
+    # An order on a file that the daemon has not in force is not written to it.
+    replace(config, changed + "nonsense: 1\n")
+    time.sleep(0.3)
+    err = svidwrap(t, "mode", "server", "enforce", "--persist", code=65)
+    assert "not what the daemon has in force" in err, err
+    assert modes(t)["server"] == "off"
+    with open(config) as f:
+        assert f.read() == changed + "nonsense: 1\n"
+
+
+def replace(path, text):
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.rename(path + ".new", path)

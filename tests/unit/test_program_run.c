@@ -32,6 +32,8 @@ NOT_HERE(cli_status)
 NOT_HERE(cli_top)
 NOT_HERE(cli_whoami)
 NOT_HERE(cli_report)
+NOT_HERE(cli_mode)
+NOT_HERE(cli_rollback)
 NOT_HERE(cli_daemon)
 NOT_HERE(cli_dev_agent)
 
