@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from apps import echo_server
+from apps import client, echo_server
 from harness import NATIVE, PYTHON, SVIDWRAP, TD, Skip, entry, until
 
 ID = f"{TD}/app"
@@ -142,7 +142,7 @@ def staged(t, port, **more):
 
 
 def orders(t):
-    return [(a["event"], a["rule"], a["old"], a["new"]) for a in t.audit() if a["event"] != "connection"]
+    return [(a["event"], a["rule"], a["old"], a["new"]) for a in t.audit() if a["event"] in ("mode", "rollback")]
 
 
 def modes(t):
@@ -255,3 +255,46 @@ def replace(path, text):
     with open(path + ".new", "w") as f:
         f.write(text)
     os.rename(path + ".new", path)
+def test_a_mode_changes_while_programs_run_and_comes_back(t):
+    port = prepare(t)
+    config = staged(t, port)
+    echo_server(t, config, port)
+    holder = client(t, config, HOLD, port)  # a session of the client's rule
+    holder.line("connected")
+    talk(t, config, port)
+    assert "plaintext" in dict(results(t)).values(), results(t)
+    out = svidwrap(t, "mode", str(port), "permissive")
+    assert "rule 'server': off -> permissive" in out and "--persist" in out, out
+    svidwrap(t, "mode", f"127.0.0.1:{port}", "canary", "--percent", "100")
+    assert modes(t) == {"server": "permissive", "client": "canary 100"}, modes(t)
+    talk(t, config, port)
+    assert results(t)[-1][1] == "allowed", results(t)
+    assert "already" in svidwrap(t, "mode", "client", "canary", "--percent", "100")
+    svidwrap(t, "mode", "server", "enforce")
+    svidwrap(t, "mode", "client", "enforce")
+    talk(t, config, port)
+    assert orders(t) == [("mode", "server", "off", "permissive"), ("mode", "client", "off", "canary 100"),
+                         ("mode", "server", "permissive", "enforce"), ("mode", "client", "canary 100", "enforce")]
+    assert all(a["uid"] == os.getuid() and a["pid"] > 0 and a["config"] == config and not a["persisted"]
+               for a in t.audit() if a["event"] in ("mode", "rollback"))
+    for want in ({"server": "enforce", "client": "canary 100"}, {"server": "permissive", "client": "canary 100"},
+                 {"server": "permissive", "client": "off"}, {"server": "off", "client": "off"}):
+        assert "undone: the order" in svidwrap(t, "rollback")
+        assert modes(t) == want, (modes(t), want)
+        talk(t, config, port)
+    assert "nothing to undo" in svidwrap(t, "rollback", code=65)
+    assert orders(t)[4:] == [("rollback", "client", "enforce", "canary 100"),
+                             ("rollback", "server", "enforce", "permissive"),
+                             ("rollback", "client", "canary 100", "off"), ("rollback", "server", "permissive", "off")]
+    assert "plaintext" in results(t)[-1][1], results(t)
+
+
+HOLD = r"""
+import socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("connected", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
