@@ -208,4 +208,4 @@ def test_a_library_in_its_own_namespace_is_refused(t):
     if NATIVE:
         raise Skip("about svidwrap itself")
     code, text = deep(t, "namespace")
-    assert code == 2 and "refused by" in text, (code, text)
+    assert code == 2 and "is refused" in text, (code, text)
