@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do SVIDs and roots change under live connections and under load without anybody noticing?"""
 import os
+import re
 import signal
 import socket
 import ssl
 import time
 
 from apps import LONG_CLIENT, MANY_CLIENT, client, echo_server, exchange
-from harness import NATIVE, TD, WAIT, Skip, entry, until
+from harness import NATIVE, TD, WAIT, Skip, entry, until, which
 from pki import CA, client_context
 
 ID = f"{TD}/app"
@@ -66,23 +67,75 @@ def test_a_new_ca_under_a_live_connection(t):
         assert c.ok(40).endswith(b"all well\n")
 
 
-def test_svids_of_two_seconds_under_load(t):
-    """About twenty seconds, ten SVIDs a side, no error."""
-    port, config = prepare(t, svid_ttl="2s")
-    seen, end = set(), time.monotonic() + 20
-    with t.watch(port):
-        echo_server(t, config, port)
-        live = client(t, config, LONG_CLIENT, port, 200, 0.1)
-        many = [client(t, config, MANY_CLIENT, port, 150, 0.12) for _ in range(3)]
+SECONDS = int(os.environ.get("SVIDWRAP_TEST_ROTATION_SECONDS", "20"))
+
+NGINX = """user root; worker_processes 2; daemon off; pid {dir}/nginx.pid; error_log stderr error;
+events {{ worker_connections 512; }}
+http {{ access_log off; keepalive_requests 1000000; keepalive_timeout 600s; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;
+  fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "{marker}"; }} }} }}
+"""
+
+
+class Load:
+    """One command again and again until it is over; each time it must end well and say nothing of an error."""
+
+    def __init__(self, t, config, name, argv, good):
+        self.t, self.config, self.name, self.argv, self.good, self.rounds = t, config, name, argv, good, 0
+        self.proc = None
+        self.next()
+
+    def next(self):
+        self.proc = self.t.spawn(self.t.wrap(self.config, self.argv), name=f"{self.name}-{self.rounds}")
+        self.rounds += 1
+
+    def look(self):
+        """True when a round is over, after checking it."""
+        if self.proc.alive():
+            return False
+        assert self.proc.popen.returncode == 0 and self.good(self.proc.out()) and not re.search(b"(?i)error|could not", self.proc.err()), \
+            f"{self.argv}: {self.proc.popen.returncode}\n{self.proc.text()[-1000:]}"
+        for file in (self.proc.out_path, self.proc.err_path):
+            os.truncate(file, 0)
+        self.t.procs.remove(self.proc)
+        return True
+
+
+def test_svids_of_two_seconds_under_redis_and_nginx(t):
+    """Connections that last and connections by the hundred, while the SVIDs of both sides change every second; 20 s,
+    or SVIDWRAP_TEST_ROTATION_SECONDS."""
+    redis, bench, nginx, curl, cli = (which(x) for x in ("redis-server", "redis-benchmark", "nginx", "curl", "redis-cli"))
+    first, config = prepare(t, svid_ttl="2s")
+    second = t.port()
+    config = t.both(first, second, allow=[ID])
+    with open(os.path.join(t.dir, "nginx.conf"), "w") as f:
+        f.write(NGINX.format(dir=t.dir, port=second, marker=t.marker.decode()))
+    for argv, port in (([redis, "--port", str(first), "--bind", "127.0.0.1", "--save", ""], first),
+                       ([nginx, "-c", f"{t.dir}/nginx.conf", "-p", t.dir], second)):
+        t.listening(port, proc=t.wrapped(config, argv))
+    url, answered = f"http://127.0.0.1:{second}/[1-200]", re.compile(b'"[\\d.]+"|requests per second')
+    loads = [Load(t, config, "many-redis", [bench, "-p", str(first), "-t", "ping_mbulk,set", "-c", "3", "-n", "150", "-k", "0", "-q"], answered.search),
+             Load(t, config, "long-redis", [bench, "-p", str(first), "-t", "set,get", "-c", "2", "-n", "5000", "-d", "500", "-q"], answered.search),
+             Load(t, config, "many-nginx", [curl, "-sS", "--fail-early", "--fail", "-H", "Connection: close", url],
+                  lambda out: out.count(t.marker) == 200),
+             Load(t, config, "long-nginx", [curl, "-sS", "--fail-early", "--fail", "--rate", "100/s", url], lambda out: out.count(t.marker) == 200)]
+    live = t.spawn(t.wrap(config, [cli, "-p", str(first), "-r", str(SECONDS * 10), "-i", "0.1", "PING"]), name="live")
+    seen, end = set(), time.monotonic() + SECONDS
+    with t.watch(first, second, expect=not NATIVE):
         while time.monotonic() < end:
             if not NATIVE:
-                seen.add(presented(port))
+                seen |= {presented(first), presented(second)}
+            for load in loads:
+                if load.look():
+                    load.next()
             time.sleep(0.25)
-        for c in many:
-            out = c.ok(30)
-            assert out.endswith(b"good 150 bad 0\n"), out[-500:]
-        assert live.ok(30).endswith(b"all well\n")
-    assert NATIVE or len(seen) >= 10, len(seen)
+        for load in loads:
+            load.proc.wait(30)
+            assert load.look()
+        out = live.ok(30)
+    assert out == b"PONG\n" * (SECONDS * 10), out[-300:]
+    assert NATIVE or len(seen) >= SECONDS // 2, len(seen)
+    print("rounds", [load.rounds for load in loads], "SVIDs seen", len(seen))
 
 
 def test_a_peer_of_another_trust_domain_by_federation(t):
