@@ -78,6 +78,27 @@ static void warn(void *path, unsigned line, unsigned col, const char *text) {
   fprintf(stderr, "%s:%u:%u: warning: %s\n", (const char *)path, line, col, text);
 }
 
+extern char **environ;
+
+/* A variable that looks like an override and changed nothing: a port that no rule names, a name that is spelt
+ * otherwise. */
+static void warn_of_variables(const struct policy *p, const char *path) {
+  for (char **e = environ; e && *e; e++) {
+    size_t n = strcspn(*e, "=");
+    bool ours = strncmp(*e, "SVIDWRAP_LISTEN_", 16) == 0 || strncmp(*e, "SVIDWRAP_CONNECT_", 17) == 0;
+    for (uint32_t i = 0; ours && i < policy_rule_count(p); i++) {
+      const struct policy_rule *r = policy_rule_at(p, i);
+      const char *const by[] = {r->mode_from, r->percent_from};
+      for (size_t k = 0; k < 2; k++)
+        if (by[k] && strlen(by[k]) == n && strncmp(by[k], *e, n) == 0)
+          ours = false;
+    }
+    if (ours && (*e)[n] && (*e)[n + 1])
+      fprintf(stderr, "%s:1:1: warning: the environment variable %.*s changes no rule%s\n", path, (int)n, *e,
+              policy_settings(p)->enforce_config ? ": the file says enforce_config" : "");
+  }
+}
+
 static int check(const char *given, bool json) {
   char path[PATH_MAX];
   struct policy *p = config_load(given, path);
@@ -96,6 +117,7 @@ static int check(const char *given, bool json) {
     }
   }
   policy_warnings(p, warn, path);
+  warn_of_variables(p, path);
   free(text);
   policy_unref(p);
   return rc;

@@ -230,9 +230,8 @@ static json_t *answer_json(const struct answer *a, bool inbound) {
 }
 
 static void print_list(FILE *f, const char *label, const json_t *list) {
-  size_t i;
-  json_t *v;
-  json_array_foreach(list, i, v) fprintf(f, "  %-8s %s\n", i ? "" : label, json_string_value(v));
+  for (size_t i = 0; i < json_array_size(list); i++)
+    fprintf(f, "  %-8s %s\n", i ? "" : label, json_string_value(json_array_get(list, i)));
 }
 
 static void print_answer(FILE *f, const struct policy *p, const json_t *o) {
@@ -258,13 +257,13 @@ static char *print(const struct policy *p, const struct policy_question *q, json
     json_decref(o);
     return out;
   }
-  size_t len = 0, i;
-  json_t *a;
+  size_t len = 0;
   FILE *f = open_memstream(&out, &len);
   if (!f)
     return NULL;
   fprintf(f, "%s to %s\n", q->from->text, q->to);
-  json_array_foreach(answers, i, a) print_answer(f, p, a);
+  for (size_t i = 0; i < json_array_size(answers); i++)
+    print_answer(f, p, json_array_get(answers, i));
   if (fclose(f) != 0) {
     free(out);
     return NULL;

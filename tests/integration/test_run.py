@@ -58,6 +58,39 @@ def test_an_invalid_configuration_is_named_by_line_and_column(t):
     assert p.wait() == 78 and "/nonexistent.yaml" in p.text(), p.text()
 
 
+def test_hostile_configurations_are_bounded_and_named(t):
+    wrapped_only()
+    laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi"))
+    rule = "listen:\n  - { port: 6379, allow: [ 'spiffe://a.b/c' ] }\n"
+    cases = {
+        "big": (b"# " + b"x" * 10_000_000 + b"\n", r":1:1: the file is larger than 1 MiB"),
+        "laughs": (laughs.encode(), r":1:4: anchors \(&name\) are not accepted"),
+        "merge": (b"log: {to: stderr}\naudit: {<<: {to: stderr}}\n", r":2:9: unknown key '<<' in the section 'audit'"),
+        "deep": (b"[" * 500_000, r":1:17: nested too deeply"),
+        "wide": (b"listen: [" + b"a," * 400_000 + b"]", r":1:\d+: .*(too many values|a listen rule)"),
+        "latin": (rule.encode() + b"# caf\xe9\n", r":3:6: the file is not UTF-8"),
+        "utf16": (rule.encode("utf-16"), r":1:1: the file is not UTF-8"),
+        "nul": (rule.encode() + b"\0mode: off", r":3:1: control characters"),
+        "twice": (b"io_uring: deny\nio_uring: deny\n", r":2:1: the key 'io_uring' stands twice"),
+        "same": (b"listen:\n- {port: 1, mode: off}\n- {port: 1, mode: off}\n", r":3:10: 1 is named twice, here and in line 2"),
+        "program": (open("/bin/true", "rb").read(), r":1:1: "),
+    }
+    for name, (content, pattern) in cases.items():
+        path = os.path.join(t.dir, name + ".yaml")
+        with open(path, "wb") as f:
+            f.write(content)
+        for argv in ([SVIDWRAP, "config", "check", path], [SVIDWRAP, "run", "-c", path, "--", "/bin/echo", "STARTED"]):
+            p = t.spawn(argv)
+            assert p.wait() == 78, (name, p.text()[-500:])
+            assert re.match(re.escape(path) + pattern, p.text()), (name, pattern, p.text()[-500:])
+            assert len(p.text()) < 2000
+    os.mkfifo(os.path.join(t.dir, "fifo"))
+    for path in ("/dev/zero", t.dir, os.path.join(t.dir, "fifo")):
+        p = t.spawn([SVIDWRAP, "config", "check", path])
+        assert p.wait() == 78 and path in p.text(), (path, p.text())
+
+
 def test_config_check_prints_the_rules(t):
     wrapped_only()
     path = write(t, """

@@ -178,6 +178,20 @@ static void a_hidden_rule_is_a_warning_and_no_error(void **state) {
   said(out, "\"warnings\": [");
 }
 
+static void a_variable_that_changes_no_rule_is_a_warning(void **state) {
+  (void)state;
+  setenv("SVIDWRAP_LISTEN_6379_MODE", "permissive", 1);
+  setenv("SVIDWRAP_LISTEN_6380_MODE", "off", 1);
+  assert_int_equal(SVIDWRAP(S("config"), S("check"), config(AGENT RULE)), 0);
+  said(out, "SVIDWRAP_LISTEN_6379_MODE");
+  said(err, "warning: the environment variable SVIDWRAP_LISTEN_6380_MODE changes no rule\n");
+  assert_null(strstr(err, "SVIDWRAP_LISTEN_6379_MODE"));
+  unsetenv("SVIDWRAP_LISTEN_6380_MODE");
+  assert_int_equal(SVIDWRAP(S("config"), S("check"), config("enforce_config: true\n" RULE)), 0);
+  said(err, "SVIDWRAP_LISTEN_6379_MODE changes no rule: the file says enforce_config");
+  unsetenv("SVIDWRAP_LISTEN_6379_MODE");
+}
+
 static void explain_says_by_its_exit_code_what_it_decided(void **state) {
   (void)state;
   char *path = config(RULE);
@@ -373,6 +387,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_hidden_rule_is_a_warning_and_no_error),
       cmocka_unit_test(explain_says_by_its_exit_code_what_it_decided),
       cmocka_unit_test(what_cannot_be_written_exits_78_and_leaves_nothing_behind),
+      cmocka_unit_test(a_variable_that_changes_no_rule_is_a_warning),
       cmocka_unit_test(the_agent_must_be_named_once_and_well),
       cmocka_unit_test(programs_that_cannot_be_run_exit_as_in_a_shell),
       cmocka_unit_test(a_program_that_the_preload_would_not_reach_exits_65),
