@@ -228,6 +228,12 @@ static int build_stream(struct build *b, struct ynode **root) {
   }
 }
 
+/* libyaml takes U+2028 and U+2029 for the end of a line, and so of a comment; editors do not. */
+static const char *line_separator(const char *text, size_t len) {
+  const char *a = memmem(text, len, "\xe2\x80\xa8", 3);
+  return a ? a : memmem(text, len, "\xe2\x80\xa9", 3);
+}
+
 int yaml_read(struct pool *pool, const char *text, size_t len, struct ynode **root, struct yaml_error *err) {
   *root = NULL;
   if (len > YAML_SIZE_MAX)
@@ -239,6 +245,9 @@ int yaml_read(struct pool *pool, const char *text, size_t len, struct ynode **ro
                        c < 0x20 || c == 0x7f || c == 0xc2 ? "control characters are not accepted"
                                                           : "the file is not UTF-8 from here on");
   }
+  const char *separator = line_separator(text, len);
+  if (separator)
+    return fail_offset(err, text, (size_t)(separator - text), "line separators (U+2028, U+2029) are not accepted");
   struct build b = {.pool = pool, .err = err, .text = text, .len = len};
   if (!yaml_parser_initialize(&b.parser))
     return fail(err, 1, 1, "out of memory");

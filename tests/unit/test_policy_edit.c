@@ -85,6 +85,24 @@ static void a_mode_that_was_left_out_is_put_in(void **state) {
   EDITED(e);
 }
 
+static void bytes_that_are_not_one_a_character_are_counted_right(void **state) {
+  (void)state;
+  static const struct edit e[] = {
+      {"\xef\xbb\xbf# BOM\nlisten:\n- port: 1\n  allow: [spiffe://d/a]\n  mode: off\n", "listen 1", RULES_ENFORCE,
+       KEEP, "\xef\xbb\xbf# BOM\nlisten:\n- port: 1\n  allow: [spiffe://d/a]\n  mode: enforce\n"},
+      {"# \xf0\x9f\x94\x92 lock\nlisten:\n- name: '\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\x92'\n  "
+       "port: 1\n  "
+       "mode: off # \xc3\xa9\n  allow: [spiffe://d/a]",
+       "\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\x92", RULES_PERMISSIVE, KEEP,
+       "# \xf0\x9f\x94\x92 lock\nlisten:\n- name: '\xc3\xa9\xe2\x82\xac\xf0\x9f\x94\x92'\n  "
+       "port: 1\n  "
+       "mode: permissive # \xc3\xa9\n  allow: [spiffe://d/a]"},
+      {"listen:\r- port: 1\r  allow: [spiffe://d/a]\r", "listen 1", RULES_OFF, KEEP,
+       "listen:\r- port: 1\r  mode: off\r  allow: [spiffe://d/a]\r"},
+  };
+  EDITED(e);
+}
+
 static void a_percentage_goes_with_the_mode(void **state) {
   (void)state;
   static const struct edit e[] = {
@@ -160,6 +178,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_mode_in_a_block_is_replaced_and_comments_stay),
       cmocka_unit_test(a_mode_that_was_left_out_is_put_in),
+      cmocka_unit_test(bytes_that_are_not_one_a_character_are_counted_right),
       cmocka_unit_test(a_percentage_goes_with_the_mode),
       cmocka_unit_test(the_right_rule_among_many_is_changed),
       cmocka_unit_test(what_cannot_be_done_says_why_and_gives_nothing_out),

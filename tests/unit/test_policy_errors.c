@@ -323,6 +323,8 @@ static void yaml_that_a_configuration_does_not_need_is_refused(void **state) {
       {"io_uring: deny # caf\xe9", "1:21: the file is not UTF-8"},
       {"# \xc3\xa9\nx: \xc0\xaf", "2:4: the file is not UTF-8"},
       {"# \xed\xa0\x80", "1:3: the file is not UTF-8"},
+      {"# harmless \xe2\x80\xa8io_uring: allow-unsafe", "1:12: line separators (U+2028, U+2029) are not accepted"},
+      {"io_uring: deny\n# \xe2\x80\xa9", "2:3: line separators"},
       {"x: \x01", "1:4: control characters are not accepted"},
       {"[[[[[[[[[[[[[[[[[[[[[[[[", "1:17: nested too deeply"},
   };
