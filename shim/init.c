@@ -74,7 +74,7 @@ static void wait_for_identity(const char *value) {
     return;
   uint64_t deadline = transport_now_ms() + ms;
   if (session_ready(false) != 0) {
-    if (session_refusal() == WIRE_BAD_CONFIG) /* the daemon's words are printed already */
+    if (hello_config_refused()) /* the daemon's words are printed already */
       libc_real()->_exit(EX_CONFIG);
     fail_wait("there is no session with the daemon (the line above says why)");
   }

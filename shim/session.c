@@ -44,7 +44,6 @@ static struct {
   char endpoint[1024];
   uid_t daemon_uid;
   uint32_t daemon_pid;
-  int refusal; /* enum wire_status of the last HELLO */
   bool follows;    /* daemon_uid was told by a ring */
   bool all_users;  /* its daemon is the machine's: there is no other one to go to */
   bool had_daemon; /* some daemon served this process before */
@@ -183,16 +182,14 @@ static int hello_to_worker(struct hello_answer *answer) {
 }
 
 static int say_hello(void) {
-  struct hello_answer answer = {.welcome = {.status = WIRE_OK}};
+  struct hello_answer answer;
   int guest = 0;
   if (!session.follows && !(session.had_daemon && session.daemon_uid == 0)) {
     session.daemon_uid = geteuid();
     guest = session.daemon_uid != 0 && !session.had_daemon ? hello_as_guest(&answer) : 0;
   }
   remember_ids();
-  bool refused = guest < 0 || (guest == 0 && hello_to_worker(&answer) != 0);
-  session.refusal = answer.welcome.status;
-  if (refused)
+  if (guest < 0 || (guest == 0 && hello_to_worker(&answer) != 0))
     return -1;
   int rc = install(&answer);
   if (answer.control >= 0)
@@ -204,8 +201,6 @@ static int say_hello(void) {
   }
   return 0;
 }
-
-int session_refusal(void) { return session.refusal; }
 
 static void wait_while_busy(void) {
   struct timespec t = {.tv_sec = 1};

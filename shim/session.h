@@ -84,8 +84,6 @@ void session_follow(unsigned uid);
 bool session_is_elsewhere(unsigned uid);
 /* Does this process have its session with the worker of this pid? */
 bool session_is_with(int pid);
-/* What the daemon said to the last HELLO (enum wire_status), after session_ready() failed. */
-int session_refusal(void);
 
 /* In the child of fork(). */
 void session_after_fork(void);

@@ -62,7 +62,7 @@ int config_check_targets(const struct policy *p, const char *path) {
     fprintf(stderr,
             "%s: %s: %s cannot be written: %s; make the directory, let this user write there, or name another "
             "file\n",
-            path, targets[i][0], targets[i][1], strerror(err));
+            path, targets[i][0], targets[i][1], err == ENXIO ? "nobody reads this FIFO" : strerror(err));
     return -1;
   }
   return 0;

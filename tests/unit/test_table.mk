@@ -1,0 +1,1 @@
+test_table_SRCS := agentclient/cli/table.c
