@@ -10,18 +10,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Every user has a resolver of his own: names that hang, or are many, hold up nobody else's. */
+struct realm {
+  LIST_ENTRY(realm) link;
+  uid_t uid;
+  struct resolver *resolver;
+  bool wanted;
+};
+
 struct hostnames {
   struct worker *worker;
-  struct resolver *resolver;
+  resolver_lookup lookup;
+  LIST_HEAD(, realm) realms;
   struct event timer; /* forgets what no configuration names any more */
   TAILQ_HEAD(, hostnames_wait) waits;
 };
 
+static struct realm *realm_of(const struct hostnames *h, uid_t uid) {
+  struct realm *r;
+  LIST_FOREACH(r, &h->realms, link)
+  if (r->uid == uid)
+    return r;
+  return NULL;
+}
+
 static bool pending(const struct hostnames *h, const struct config *c) {
+  const struct realm *r = realm_of(h, c->uid);
   const char *name;
   uint32_t rule;
-  for (size_t i = 0; policy_host_at(c->policy, i, &name, &rule); i++)
-    if (resolver_pending(h->resolver, name))
+  for (size_t i = 0; r && policy_host_at(c->policy, i, &name, &rule); i++)
+    if (resolver_pending(r->resolver, name))
       return true;
   return false;
 }
@@ -49,13 +67,14 @@ static void update(struct hostnames *h, struct config *c) {
   uint32_t rule;
   size_t names = 0, count = 0;
   char why[WIRE_TEXT_MAX];
+  const struct realm *r = realm_of(h, c->uid);
   while (policy_host_at(c->policy, names, &name, &rule))
     names++;
   struct policy_addresses *found = names || c->found_count ? calloc(names + 1, sizeof *found) : NULL;
   if (!found)
     return;
-  for (size_t i = 0; policy_host_at(c->policy, i, &name, &rule); i++)
-    if (!listed(found, count, name) && resolver_found(h->resolver, name, &found[count]))
+  for (size_t i = 0; r && policy_host_at(c->policy, i, &name, &rule); i++)
+    if (!listed(found, count, name) && resolver_found(r->resolver, name, &found[count]))
       count++;
   if (!same(c, found, count) && config_set_addresses(h->worker, c, found, count, why, sizeof why) != 0)
     log_error(c->log, "%s; the addresses of host names stay as they were", why);
@@ -93,16 +112,34 @@ struct hostnames *hostnames_new(struct worker *w, resolver_lookup lookup) {
   if (!h)
     return NULL;
   h->worker = w;
+  h->lookup = lookup;
+  LIST_INIT(&h->realms);
   TAILQ_INIT(&h->waits);
-  h->resolver = resolver_new(w->base, w->post, lookup, changed, h);
-  if (!h->resolver) {
-    free(h);
-    return NULL;
-  }
   struct timeval tv = clock_timeval(RESOLVER_REFRESH_MS);
   event_assign(&h->timer, w->base, -1, EV_PERSIST, tidy, h);
   event_add(&h->timer, &tv);
   return h;
+}
+
+static struct realm *realm_new(struct hostnames *h, uid_t uid) {
+  struct realm *r = calloc(1, sizeof *r);
+  if (!r)
+    return NULL;
+  r->uid = uid;
+  r->resolver = resolver_new(h->worker->base, h->worker->post, h->lookup, changed, h);
+  if (!r->resolver) {
+    free(r);
+    return NULL;
+  }
+  resolver_begin(r->resolver);
+  LIST_INSERT_HEAD(&h->realms, r, link);
+  return r;
+}
+
+static void realm_free(struct realm *r) {
+  LIST_REMOVE(r, link);
+  resolver_free(r->resolver);
+  free(r);
 }
 
 void hostnames_free(struct hostnames *h) {
@@ -113,25 +150,47 @@ void hostnames_free(struct hostnames *h) {
     wait->fn(wait, true);
   }
   event_del(&h->timer);
-  resolver_free(h->resolver);
+  while (!LIST_EMPTY(&h->realms))
+    realm_free(LIST_FIRST(&h->realms));
   free(h);
 }
 
+static void want(struct hostnames *h, const struct config *c, const char *name) {
+  struct realm *r = realm_of(h, c->uid);
+  if (!r && !(r = realm_new(h, c->uid))) {
+    log_error(c->log, "no memory to look up %s; it is tried again", name);
+    return;
+  }
+  resolver_want(r->resolver, name);
+  r->wanted = true;
+}
+
 void hostnames_look(struct hostnames *h) {
+  struct realm *r, *next;
   struct config *c;
   const char *name;
   uint32_t rule;
-  resolver_begin(h->resolver);
+  LIST_FOREACH(r, &h->realms, link) {
+    r->wanted = false;
+    resolver_begin(r->resolver);
+  }
   LIST_FOREACH(c, &h->worker->configs, link)
   for (size_t i = 0; policy_host_at(c->policy, i, &name, &rule); i++)
-    resolver_want(h->resolver, name);
-  resolver_end(h->resolver);
+    want(h, c, name);
+  for (r = LIST_FIRST(&h->realms); r; r = next) {
+    next = LIST_NEXT(r, link);
+    if (r->wanted)
+      resolver_end(r->resolver);
+    else
+      realm_free(r);
+  }
   changed(h);
 }
 
-void hostnames_ask(struct hostnames *h, const struct rules_hosts *names) {
-  for (unsigned i = 0; i < names->count; i++)
-    resolver_again(h->resolver, names->name[i]);
+void hostnames_ask(struct hostnames *h, const struct config *c, const struct rules_hosts *names) {
+  const struct realm *r = realm_of(h, c->uid);
+  for (unsigned i = 0; r && i < names->count; i++)
+    resolver_again(r->resolver, names->name[i]);
 }
 
 static bool belongs(const struct config *c, const char *name, const uint8_t addr[16]) {

@@ -27,8 +27,8 @@ void hostnames_free(struct hostnames *h); /* who waits is told */
 /* There is a new configuration, or one has another policy. (That one went is noticed by and by.) */
 void hostnames_look(struct hostnames *h);
 
-/* Has those of these names looked up again that are in rules. */
-void hostnames_ask(struct hostnames *h, const struct rules_hosts *names);
+/* Has those of these names looked up again that are in rules of the configuration's user. */
+void hostnames_ask(struct hostnames *h, const struct config *c, const struct rules_hosts *names);
 /* Takes the names away that, as far as we know ourselves, do not belong to this address. */
 void hostnames_believe(const struct config *c, const struct sockaddr *sa, socklen_t len, struct rules_hosts *names);
 

@@ -485,7 +485,7 @@ void outbound_connect(struct ctl *c, const void *msg, size_t len, int fds[WIRE_F
     return;
   }
   /* A name server that answers everybody something else, perhaps: we ask, too, and then decide. */
-  hostnames_ask(c->worker->hostnames, &m.hosts);
+  hostnames_ask(c->worker->hostnames, s->config, &m.hosts);
   if (!hostnames_wait_begin(c->worker->hostnames, s->config, &o->names, names_looked_up))
     admit(o);
 }

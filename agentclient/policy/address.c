@@ -13,6 +13,8 @@
 
 #define PORT_HINT "a port (6379), a range (7000-7010) or a list of them"
 
+#define MENTIONS_MAX 512u /* the daemon looks every one of them up, again and again */
+
 struct range {
   uint8_t addr[16];
   uint8_t prefix;
@@ -194,12 +196,16 @@ static int mention(struct reader *r, const struct ynode *n, const struct policy_
   for (const struct policy_mention *m = p->mentions; m; m = m->next)
     if (m->host == h && m->rule == rule)
       return 0;
+  if (p->mention_count == MENTIONS_MAX)
+    return reader_fail(r, n, "more than %u host names in the rules of this file; write addresses for some of them",
+                       MENTIONS_MAX);
   struct policy_mention *m = pool_alloc(&p->pool, sizeof *m);
   if (!m)
     return reader_fail(r, n, "out of memory");
   *m = (struct policy_mention){.host = h, .rule = rule};
   *p->mentions_tail = m;
   p->mentions_tail = &m->next;
+  p->mention_count++;
   return 0;
 }
 

@@ -86,6 +86,7 @@ struct policy {
   uint32_t entry_count;
   struct policy_host *hosts, **hosts_tail;
   struct policy_mention *mentions, **mentions_tail;
+  uint32_t mention_count;
   uint32_t names_len; /* of all hosts' names in a table */
 };
 

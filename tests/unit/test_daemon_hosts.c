@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* -- the name server: db.test is at `db`, everything else is nowhere -- */
@@ -23,6 +24,8 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *db; /* NULL: nowhere */
 static unsigned slow_us, lookups;
+static bool hanging; /* names that begin with "hang" are not answered */
+static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
 
 static void lookup(const char *name, struct resolver_answer *out) {
   pthread_mutex_lock(&lock);
@@ -31,6 +34,8 @@ static void lookup(const char *name, struct resolver_answer *out) {
   usleep(wait);
   pthread_mutex_lock(&lock);
   lookups++;
+  while (hanging && strncmp(name, "hang", 4) == 0)
+    pthread_cond_wait(&moved, &lock);
   out->count = 0;
   out->error = EAI_NONAME;
   if (db && strcmp(name, "db.test") == 0) {
@@ -62,6 +67,7 @@ static int setup(void **state) {
   daemon_lookup = lookup;
   db = NULL;
   slow_us = lookups = 0;
+  hanging = false;
   int rc = daemon_setup(state);
   const char *log = strstr(config_text, "log:"), *end = strstr(config_text, "listen:");
   snprintf(targets, sizeof targets, "%.*s", (int)(end - log), log);
@@ -142,6 +148,23 @@ static struct wire_connected connect_as(struct program *p, const struct pki_svid
   return r;
 }
 
+/* A control socket of this user's: his HELLO is sent, its answer not waited for. */
+static int hello_of(uid_t uid) {
+  struct wire_hello h = {.pid = (uint32_t)getpid(), .path_len = 2, .program_len = 1};
+  char msg[sizeof h + 3];
+  header(&h, WIRE_HELLO, sizeof msg);
+  memcpy(msg, &h, sizeof h);
+  memcpy(msg + sizeof h, "/ap", 3);
+  int fd = config_fd();
+  uid_t me = geteuid();
+  assert_int_equal(syscall(SYS_setresuid, -1, uid, -1), 0); /* of this thread alone */
+  int control = dial_daemon();
+  assert_int_equal(syscall(SYS_setresuid, -1, me, -1), 0);
+  send_message(control, msg, sizeof msg, fd);
+  close(fd);
+  return control;
+}
+
 /* -- tests -- */
 
 static void the_rules_of_a_hello_have_the_addresses(void **state) {
@@ -162,15 +185,7 @@ static void who_goes_before_the_answer_leaves_nothing_behind(void **state) {
   unsigned before = open_fds();
   configure("", DB);
   slow_us = 300000;
-  struct wire_hello h = {.pid = (uint32_t)getpid(), .path_len = 2, .program_len = 1};
-  char msg[sizeof h + 3];
-  header(&h, WIRE_HELLO, sizeof msg);
-  memcpy(msg, &h, sizeof h);
-  memcpy(msg + sizeof h, "/ap", 3);
-  int fd = config_fd(), control = dial_daemon();
-  send_message(control, msg, sizeof msg, fd);
-  close(fd);
-  close(control);
+  close(hello_of(geteuid()));
   eventually(looked_up() > 0);
   struct program p;
   say_hello(&p);
@@ -314,6 +329,33 @@ static void a_live_connection_stays_when_addresses_change(void **state) {
   end_program(&p);
 }
 
+static void names_that_hang_hold_up_no_other_user(void **state) {
+  (void)state;
+  if (geteuid() != 0)
+    skip();
+  struct program p;
+  hanging = true;
+  db_is_at("127.0.0.1");
+  configure(
+      "",
+      "  - { to: [ 'hang1.test:1', 'hang2.test:1', 'hang3.test:1', 'hang4.test:1', 'hang5.test:1' ], mode: off }\n");
+  int other = hello_of(65534);
+  eventually(looked_up() == 4); /* all the threads that he gets */
+  configure("", DB);
+  begin_program(&p);
+  assert_int_equal(covered(&p, "127.0.0.1"), 0);
+  assert_int_equal(looked_up(), 5);
+  pthread_mutex_lock(&lock);
+  hanging = false;
+  pthread_cond_broadcast(&moved);
+  pthread_mutex_unlock(&lock);
+  struct wire_welcome r;
+  assert_int_equal(receive(other, &r, sizeof r, NULL), sizeof r);
+  assert_int_equal(r.status, WIRE_OK);
+  close(other);
+  end_program(&p);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, daemon_teardown)
 
 int main(void) {
@@ -327,6 +369,7 @@ int main(void) {
       T(an_enforced_name_is_looked_up_again_before_it_is_refused),
       T(a_name_that_resolves_later_is_covered_then),
       T(a_live_connection_stays_when_addresses_change),
+      T(names_that_hang_hold_up_no_other_user),
       T(configurations_share_what_is_known_of_a_name),
   };
   return cmocka_run_group_tests(tests, daemon_group_setup, daemon_group_teardown);

@@ -377,6 +377,22 @@ static void host_names_are_told_in_the_order_of_rules(void **state) {
   policy_unref(p);
 }
 
+static void host_names_are_bounded(void **state) {
+  (void)state;
+  char text[32768] = "connect:\n  - mode: off\n    to: [ ", why[512];
+  size_t at = strlen(text);
+  for (unsigned i = 0; i < 512; i++)
+    at += (size_t)snprintf(text + at, sizeof text - at, "'h%u.test:80', ", i);
+  size_t end = at;
+  snprintf(text + end, sizeof text - end, "'h7.test:81' ]\n");
+  struct policy *p = policy_parse("f", text, strlen(text), NULL, NULL, why, sizeof why);
+  assert_non_null(p);
+  policy_unref(p);
+  snprintf(text + end, sizeof text - end, "'one.more:80' ]\n");
+  assert_null(policy_parse("f", text, strlen(text), NULL, NULL, why, sizeof why));
+  assert_non_null(strstr(why, "more than 512 host names"));
+}
+
 static void what_does_not_fit_the_table_is_never_left_out(void **state) {
   (void)state;
   static uint8_t many[RULES_MAX][16];
@@ -403,6 +419,7 @@ int main(void) {
       cmocka_unit_test(a_found_address_gives_way_to_the_name_that_was_asked_for),
       cmocka_unit_test(a_found_address_gives_way_to_a_stricter_rule),
       cmocka_unit_test(host_names_are_told_in_the_order_of_rules),
+      cmocka_unit_test(host_names_are_bounded),
       cmocka_unit_test(what_does_not_fit_the_table_is_never_left_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
