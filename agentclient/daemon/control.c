@@ -141,7 +141,10 @@ static void ctl_first(struct ctl *c) {
     c->asked = true;
     c->worker->control.silent--;
     event_remove_timer(&c->event);
+    struct control *all = &c->worker->control;
+    all->dispatching = true;
     requests_dispatch(c, buf, (size_t)n, fds);
+    all->dispatching = false;
   } else if (n > 0 && s == WIRE_VERSION_MISMATCH) {
     ctl_reply(c, s, EPROTO, "this daemon speaks version %d", WIRE_VERSION);
   } else {
@@ -221,11 +224,10 @@ static void control_admit(struct worker *w, int fd) {
   event_add(&c->event, &tv);
 }
 
-static void control_event(evutil_socket_t fd, short what, void *arg) {
-  (void)what;
-  struct worker *w = arg;
+/* true: there may be more. */
+static bool accept_batch(struct worker *w) {
   for (int i = 0; i < BATCH; i++) {
-    int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int peer = accept4(w->control.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (peer >= 0) {
       control_admit(w, peer);
       continue;
@@ -235,7 +237,35 @@ static void control_event(evutil_socket_t fd, short what, void *arg) {
       struct timeval tv = clock_timeval(PAUSE_MS);
       evtimer_add(&w->control.timer, &tv);
     }
+    return false;
+  }
+  return true;
+}
+
+static void control_event(evutil_socket_t fd, short what, void *arg) {
+  (void)fd;
+  (void)what;
+  (void)accept_batch(arg);
+}
+
+static struct ctl *not_heard(const struct control *all) {
+  struct ctl *c;
+  TAILQ_FOREACH(c, &all->all, link)
+  if (!c->asked && c->heard != all->rounds)
+    return c;
+  return NULL;
+}
+
+void control_hear(struct worker *w) {
+  struct control *all = &w->control;
+  if (all->dispatching || all->fd < 0) /* the message that is being looked at is in the buffer */
     return;
+  for (int i = 0; i < BATCH && accept_batch(w); i++)
+    ;
+  all->rounds++;
+  for (struct ctl *c; (c = not_heard(all));) {
+    c->heard = all->rounds;
+    ctl_first(c);
   }
 }
 

@@ -32,6 +32,7 @@ struct ctl {
   struct ucred cred; /* SO_PEERCRED */
   bool asked;        /* the one message has come */
   bool ending;       /* closes once the answer is out */
+  unsigned heard;    /* control.rounds when control_hear() looked at it */
   struct event event;
   /* The client closed (or misbehaved). After it the connection is freed. */
   void (*hangup)(struct ctl *c, void *arg);
@@ -45,6 +46,8 @@ struct control {
   struct event event, timer;
   struct ctl_list all;
   unsigned count, silent;
+  unsigned rounds;
+  bool dispatching; /* a message is being looked at */
   uint64_t rejected, malformed;
 };
 
@@ -52,6 +55,9 @@ struct control {
 int control_open(struct worker *w, const char *name);
 /* Takes new connections from now on. */
 int control_start(struct worker *w);
+/* Looks at every message that has come, on connections not accepted yet as well. A program may send and end: what it
+ * said before its session's end counts, whatever the order in which we are told of the two. */
+void control_hear(struct worker *w);
 void control_close(struct worker *w); /* closes all connections, without calling hangup */
 
 /* Answers. keep: the connection stays open, with hangup set by ctl_hold(); else it is closed, and c may be gone

@@ -56,6 +56,7 @@ static void agent_timer(evutil_socket_t fd, short what, void *arg) {
 static void control_hung_up(struct ctl *c, void *arg) {
   (void)c;
   struct session *s = arg;
+  control_hear(s->worker);
   s->control = NULL;
   session_end(s);
 }

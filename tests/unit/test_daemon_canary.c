@@ -122,21 +122,38 @@ static void plaintext_that_is_told_is_audited(void **state) {
   end_program(&p);
 }
 
+/* Without waiting for the answer. */
+static void post(const struct program *p) {
+  struct wire_plain m = {.token = p->welcome.token, .why = WIRE_PLAIN_OFF, .dest_len = sizeof(struct sockaddr_in)};
+  struct sockaddr_in dest = loopback(22250);
+  memcpy(&m.dest, &dest, sizeof dest);
+  header(&m, WIRE_PLAIN, sizeof m);
+  int sock = dial_daemon();
+  send_message(sock, &m, sizeof m, -1);
+  close(sock);
+}
+
 static void who_does_not_wait_for_the_answer_is_heard_all_the_same(void **state) {
   (void)state;
   struct program p;
   begin(&p, RULE(""));
-  for (int i = 0; i < 50; i++) {
-    struct wire_plain m = {.token = p.welcome.token, .why = WIRE_PLAIN_OFF, .dest_len = sizeof(struct sockaddr_in)};
-    struct sockaddr_in dest = loopback(22250);
-    memcpy(&m.dest, &dest, sizeof dest);
-    header(&m, WIRE_PLAIN, sizeof m);
-    int sock = dial_daemon();
-    send_message(sock, &m, sizeof m, -1);
-    close(sock);
-  }
+  for (int i = 0; i < 50; i++)
+    post(&p);
   eventually(audit_lines() == 50);
   end_program(&p);
+}
+
+static void who_ends_right_after_its_message_is_heard(void **state) {
+  (void)state;
+  struct program p;
+  begin(&p, RULE(""));
+  end_program(&p);
+  for (unsigned i = 1; i <= 100; i++) {
+    say_hello(&p);
+    post(&p);
+    end_program(&p);
+    eventually(audit_lines() == i);
+  }
 }
 
 /* -- mTLS -- */
@@ -362,6 +379,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       T(plaintext_that_is_told_is_audited),
       T(who_does_not_wait_for_the_answer_is_heard_all_the_same),
+      T(who_ends_right_after_its_message_is_heard),
       T(a_canary_is_as_enforce_for_who_is_among_it),
       T(a_failure_suspends_loudly),
       T(a_suspension_ends_and_is_told_of),
