@@ -46,7 +46,17 @@ static unsigned distance(const char *a, const char *b) {
   return row[lb];
 }
 
+static bool knows(const struct reader_key *keys, const char *name) {
+  while (keys->name && strcmp(keys->name, name) != 0)
+    keys++;
+  return keys->name != NULL;
+}
+
 static int fail_unknown(struct reader *r, const struct ynode *key, const char *what, const struct reader_key *keys) {
+  if ((keys == policy_listen_keys && knows(policy_connect_keys, key->text)) ||
+      (keys == policy_connect_keys && knows(policy_listen_keys, key->text)))
+    return reader_fail(r, key, "unknown key '%.40s' in %s; it is for %s rules", key->text, what,
+                       keys == policy_listen_keys ? "connect" : "listen");
   const char *nearest = keys[0].name;
   for (const struct reader_key *k = keys; k->name; k++)
     if (distance(key->text, k->name) < distance(key->text, nearest))

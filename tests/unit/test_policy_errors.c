@@ -44,7 +44,12 @@ static void unknown_and_repeated_keys_are_refused_with_the_nearest_known_one(voi
       {"log:\n  lvel: info", "2:3: unknown key 'lvel' in the section 'log'; the nearest known key is 'level'"},
       {"listen:\n  - port: 1\n    dney: [x]",
        "3:5: unknown key 'dney' in a listen rule; the nearest known key is 'deny'"},
-      {"connect: [{port: 1}]", "1:12: unknown key 'port' in a connect rule"},
+      {"connect: [{port: 1}]", "1:12: unknown key 'port' in a connect rule; it is for listen rules"},
+      {"listen: [{to: '*:1'}]", "1:11: unknown key 'to' in a listen rule; it is for connect rules"},
+      {"listen: [{prot: 1}]", "1:11: unknown key 'prot' in a listen rule; the nearest known key is 'port'"},
+      {"listen: [{port: 1, limits: {burts: 1}}]",
+       "1:29: unknown key 'burts' in a rule's limits; the nearest known key is "
+       "'burst'"},
       {"listen: [{port: 1, deny_errno: EACCES}]", "1:20: unknown key 'deny_errno' in a listen rule"},
       {"log: {level: info, level: debug}", "1:20: the key 'level' stands twice"},
       {"io_uring: deny\nio_uring: deny", "2:1: the key 'io_uring' stands twice"},
