@@ -220,9 +220,11 @@ static void identity(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FD
       ctl_reply(c, WIRE_BAD_REQUEST, EACCES, "not a connection to an agent");
       return;
     }
-    int fd = fds[0];
-    fds[0] = -1;
-    if (source_give(s->source, fd) != 0) {
+    /* Every stand-in of a session was rung for it: what serves already is not given up for another one. */
+    int fd = source_connected(s->source) && source_identity(s->source) ? -1 : fds[0];
+    if (fd >= 0)
+      fds[0] = -1;
+    if (fd >= 0 && source_give(s->source, fd) != 0) {
       ctl_reply(c, WIRE_BUSY, ENOBUFS, "the daemon is out of memory");
       return;
     }

@@ -9,9 +9,10 @@ import subprocess
 import time
 
 import harness
-from apps import MANY_CLIENT, client, echo_server
+from apps import ECHO_SERVER, MANY_CLIENT, client, echo_server
 from harness import PYTHON, until, which
 from spire import DOMAIN, SYNC, Spire
+from test_identity import CHILD, inbound
 
 TD = f"spiffe://{DOMAIN}"
 PARTNER = "partner.test"
@@ -114,6 +115,36 @@ def test_another_user_is_somebody_else(t, spire):
     t.audited(result="denied", direction="inbound", client_spiffe_id=f"{TD}/guest")
 
 
+def test_a_child_that_changes_uid_has_its_own_identity(t, spire):
+    """Two entries that differ by uid: the parent is one, its child the same, and what the child becomes the other."""
+    user = nobody()
+    r = Redis(t, spire, register=False)
+    r.register("of-root", exe("python3"), "unix:uid:0")
+    r.register("of-nobody", exe("python3"), f"unix:uid:{user}")
+    config = t.both(r.port, allow=[f"{TD}/of-root", f"{TD}/of-nobody"], workload_api={"socket": spire.address})
+    proc = t.spawn(t.wrap(config, [PYTHON, "-c", ECHO_SERVER, str(r.port)], wait="30s"), name="echo")
+    t.listening(r.port, proc=proc, timeout=40)
+    t.spawn(t.wrap(config, [PYTHON, "-c", CHILD, str(r.port), "hello"], wait="30s")).ok(40)
+    until("four connections", lambda: inbound(t, r.port) == [f"{TD}/of-{who}" for who in ("root", "root", "nobody", "root")])
+
+
+def test_a_deleted_entry_refuses_connects_at_once(t, spire):
+    """A program that dials: its connections fail with ECONNREFUSED, and work again with a new entry."""
+    r = Redis(t, spire, register=False)
+    r.register("server", exe("python3"), "unix:uid:0")
+    config = t.both(r.port, allow=[f"{TD}/server", f"{TD}/cli"], workload_api={"socket": spire.address}, identity_wait="300ms")
+    proc = t.spawn(t.wrap(config, [PYTHON, "-c", ECHO_SERVER, str(r.port)], wait="30s"), name="echo")
+    t.listening(r.port, proc=proc, timeout=40)
+    c = client(t, config, MANY_CLIENT, r.port, 10000, 0.1)
+    c.line("exchange 3$")
+    r.unregister("server")
+    until("refused", lambda: b"error ECONNREFUSED" in c.out(), timeout=SYNC)
+    r.register("server", exe("python3"), "unix:uid:0")
+    at = len(c.out())
+    until("served again", lambda: b"exchange" in c.out()[at:], timeout=SYNC + 10)
+    c.stop()
+
+
 def test_run_says_that_there_is_no_entry(t, spire):
     r = Redis(t, spire, register=False)
     proc = t.spawn(t.wrap(r.config, r.command(), wait="2s"))
@@ -133,10 +164,14 @@ def test_run_waits_for_the_entry(t, spire):
 
 
 def test_a_deleted_entry_ends_the_identity(t, spire):
+    """And the live connections with it."""
     r = Redis(t, spire)
     r.serve()
     assert r.ping()
+    live = t.spawn(t.wrap(r.config, ["redis-cli", "-p", str(r.port), "-r", "10000", "-i", "0.1", "PING"], wait="30s"))
+    live.line("PONG")
     r.unregister("redis")
+    until("the live connection ends", lambda: re.search("(?i)reset|closed|error|refused|could not", live.text()), timeout=SYNC)
     until("the server shows no certificate any more", lambda: r.serial() is None, timeout=SYNC, pause=0.5)
     assert not r.ping()
     r.register("redis", exe("redis-server"))

@@ -579,6 +579,28 @@ static void an_agent_that_goes_away_again_and_again_is_asked_for_each_time(void 
   end_program(&p);
 }
 
+static void of_all_agent_connections_that_were_rung_for_one_is_taken(void **state) {
+  (void)state;
+  struct program p;
+  struct standin s[3];
+  struct wire_handover m;
+  int tcp;
+  begin_program(&p);
+  for (int i = 0; i < 3; i++)
+    listen_managed(&p, &s[i], 5);
+  unsigned before = agent_streams;
+  agent_tells(WORKLOAD_GONE);
+  for (int i = 0; i < 3; i++) {
+    close(accept_handover(&s[i], &m, &tcp));
+    assert_int_equal(m.kind, HANDOVER_AGENT);
+    assert_int_equal(give_agent(&p, 10000).status, WIRE_OK);
+  }
+  assert_int_equal(agent_streams, before + 1);
+  for (int i = 0; i < 3; i++)
+    close_standin(&s[i]);
+  end_program(&p);
+}
+
 static void a_listener_that_nobody_speaks_for_is_rung(void **state) {
   (void)state;
   struct program p, q;
@@ -730,6 +752,7 @@ int main(void) {
       T(sync_closes_an_orphan_before_it_answers),
       T(an_adopted_listener_outlives_who_registered_it),
       T(a_listener_is_adopted_only_by_who_shows_its_stand_in),
+      T(of_all_agent_connections_that_were_rung_for_one_is_taken),
       T(a_rule_that_does_not_cover_the_socket_is_refused),
       T(without_an_identity_peers_wait_and_are_then_served),
       T(a_withdrawn_identity_serves_nobody_more),
