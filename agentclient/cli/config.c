@@ -67,11 +67,14 @@ struct policy *config_load(const char *given, char path[PATH_MAX]) {
   return p;
 }
 
-size_t config_active_rules(const struct policy *p) {
-  size_t n = 0;
-  for (uint32_t i = 0; i < policy_rule_count(p); i++)
-    n += policy_rule_at(p, i)->mode != RULES_OFF;
-  return n;
+void config_needs(const struct policy *p, struct config_needs *out) {
+  *out = (struct config_needs){0};
+  for (uint32_t i = 0; i < policy_rule_count(p); i++) {
+    const struct policy_rule *r = policy_rule_at(p, i);
+    out->shim_kept |= r->mode != RULES_OFF || r->staged;
+    out->agent |= r->mode != RULES_OFF;
+    out->identity |= r->mode == RULES_ENFORCE || (r->mode == RULES_CANARY && r->percent > 0);
+  }
 }
 
 static void warn(void *path, unsigned line, unsigned col, const char *text) {

@@ -20,7 +20,13 @@ int config_check_targets(const struct policy *p, const char *path);
 /* A path from here, made absolute. 0, or -1 and errno. */
 int config_absolute(const char *given, char path[PATH_MAX]);
 
-/* How many rules are not off. */
-size_t config_active_rules(const struct policy *p);
+/* What a program that is started under this policy needs. */
+struct config_needs {
+  bool shim_kept; /* nothing may pass the hooks: some rule is not off, or is prepared for more */
+  bool agent;     /* some rule is not off: there has to be an agent */
+  bool identity;  /* some rule lets nobody, or not everybody, through in plaintext: without an identity connections
+                     fail */
+};
+void config_needs(const struct policy *p, struct config_needs *out);
 
 #endif

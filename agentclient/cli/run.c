@@ -118,21 +118,18 @@ static int check_agent(const struct run *r, const struct policy *p) {
   return EX_OK;
 }
 
-static int check_config(struct run *r, bool *active, bool *io_uring_unsafe) {
+static int check_config(struct run *r, struct config_needs *needs, bool *io_uring_unsafe) {
   struct policy *p = config_load(r->config, r->config_path);
   if (!p)
     return EX_CONFIG;
   int rc = EX_OK;
-  bool prepared = false;
-  for (uint32_t i = 0; i < policy_rule_count(p); i++)
-    prepared = prepared || policy_rule_at(p, i)->staged;
-  *active = config_active_rules(p) > 0;
+  config_needs(p, needs);
   *io_uring_unsafe = policy_settings(p)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE;
-  if ((*active || prepared) && config_check_targets(p, r->config_path) != 0)
+  if (needs->shim_kept && config_check_targets(p, r->config_path) != 0)
     rc = EX_CONFIG;
-  else if (*active)
+  else if (needs->agent)
     rc = check_agent(r, p);
-  else if (!prepared) {
+  else if (!needs->shim_kept) {
     fprintf(stderr, "svidwrap: warning: %s has no rule that is not off: nothing will be protected\n", r->config_path);
   }
   policy_unref(p);
@@ -209,19 +206,19 @@ static int set_preload(const char *shim) {
   return rc == 0 ? EX_OK : say(EX_OSERR, "%s", strerror(errno));
 }
 
-static int set_environment(const struct run *r, bool active, bool io_uring_unsafe) {
+static int set_environment(const struct run *r, const struct config_needs *needs, bool io_uring_unsafe) {
   char wait[16];
   int rc = setenv("SVIDWRAP_CONFIG", r->config_path, 1) | setenv("SVIDWRAP_BIN", r->self, 1);
   snprintf(wait, sizeof wait, "%u", r->wait_ms);
-  rc |= active && r->wait_ms ? setenv("SVIDWRAP_WAIT_MS", wait, 1) : unsetenv("SVIDWRAP_WAIT_MS");
+  rc |= needs->identity && r->wait_ms ? setenv("SVIDWRAP_WAIT_MS", wait, 1) : unsetenv("SVIDWRAP_WAIT_MS");
   rc |= io_uring_unsafe ? setenv("SVIDWRAP_IO_URING", "allow-unsafe", 1) : unsetenv("SVIDWRAP_IO_URING");
   return rc == 0 ? EX_OK : say(EX_OSERR, "%s", strerror(errno));
 }
 
 /* io_uring would pass every hook in plaintext: without the guard the program does not start. */
-static int set_guard(bool active, bool io_uring_unsafe) {
+static int set_guard(const struct config_needs *needs, bool io_uring_unsafe) {
   char why[256];
-  if (!active || io_uring_unsafe || guard_install(true, why, sizeof why) == 0)
+  if (!needs->shim_kept || io_uring_unsafe || guard_install(true, why, sizeof why) == 0)
     return EX_OK;
   return say(EX_OSERR,
              "io_uring cannot be put out of the program's reach (%s); if the program does not use it, say so "
@@ -232,13 +229,14 @@ static int set_guard(bool active, bool io_uring_unsafe) {
 int cli_run(int argc, char **argv) {
   static struct run r = {.wait_ms = WAIT_DEFAULT_MS};
   char why[PROGRAM_WHY_MAX];
-  bool active = false, io_uring_unsafe = false;
+  struct config_needs needs = {0};
+  bool io_uring_unsafe = false;
   const char *path_env = getenv("PATH");
   int rc = parse(argc, argv, &r);
   if (rc == EX_OK && r.agent)
     rc = agent_to_environment(r.agent);
   if (rc == EX_OK)
-    rc = check_config(&r, &active, &io_uring_unsafe);
+    rc = check_config(&r, &needs, &io_uring_unsafe);
   if (rc != EX_OK)
     return rc;
   rc = program_find(r.program[0], path_env, r.program_path, why, sizeof why);
@@ -250,9 +248,9 @@ int cli_run(int argc, char **argv) {
   if (rc == EX_OK)
     rc = set_preload(r.shim);
   if (rc == EX_OK)
-    rc = set_environment(&r, active, io_uring_unsafe);
+    rc = set_environment(&r, &needs, io_uring_unsafe);
   if (rc == EX_OK)
-    rc = set_guard(active, io_uring_unsafe);
+    rc = set_guard(&needs, io_uring_unsafe);
   if (rc != EX_OK)
     return rc;
   execv(r.program_path, r.program);

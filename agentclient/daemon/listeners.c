@@ -128,11 +128,11 @@ static enum serve_ready listener_credentials(void *arg, struct serve_credentials
     return SERVE_GO;
   }
   struct session *s = hopeful(l);
-  if (s && !l->waited) {
+  if (!s || l->waited)
+    return SERVE_REFUSE;
+  if (rule->mode != RULES_OFF || out->draining) /* nobody is woken for an identity that nobody needs */
     wait_for_identity(l, s);
-    return SERVE_WAIT;
-  }
-  return SERVE_REFUSE;
+  return SERVE_WAIT;
 }
 
 static bool listener_plain_at_once(void *arg, const struct serve_conn *c) {

@@ -14,11 +14,11 @@ from harness import NATIVE, PYTHON, TD, WAIT, Failure, Skip, entry, until, which
 SERVER, CLIENT = f"{TD}/server", f"{TD}/client"
 
 
-def identities(t, server, client, **more):
+def identities(t, server, client, rule=None, **more):
     """A dev agent that knows the two programs, and a configuration for each side of one port."""
     t.agent([entry(SERVER, server), entry(CLIENT, client)], **more)
     port = t.port()
-    serve = t.config(listen=[{"port": port, "allow": [CLIENT]}])
+    serve = t.config(listen=[{"port": port, "allow": [CLIENT], **(rule or {})}])
     dial = t.config(connect=[{"to": f"127.0.0.1:{port}", "allow": [SERVER]}])
     return port, serve, dial
 
@@ -156,9 +156,9 @@ def test_redis_replica_in_both_directions(t):
 # ---- nginx and curl ---------------------------------------------------------------------------------------------
 
 class Nginx:
-    def __init__(self, t, server_block="", http="", workers=2, how="run"):
+    def __init__(self, t, server_block="", http="", workers=2, how="run", rule=None):
         self.t, self.binary, self.curl = t, which("nginx"), which("curl")
-        self.port, self.serve, self.dial = identities(t, self.binary, self.curl)
+        self.port, self.serve, self.dial = identities(t, self.binary, self.curl, rule)
         self.root = os.path.join(t.dir, "www")
         os.mkdir(self.root)
         self.conf = os.path.join(t.dir, "nginx.conf")
@@ -435,40 +435,52 @@ def postgres_binaries():
     raise Skip("PostgreSQL is not installed")
 
 
-def test_postgresql(t):
+class Postgres:
     """The server runs as another user, forks for every connection and runs its own select loops."""
-    pg = postgres_binaries()
-    if os.getuid() != 0:
-        raise Skip("needs root: initdb runs as the user postgres")
-    server, psql = os.path.join(pg, "postgres"), os.path.join(pg, "psql")
-    port, serve, dial = identities(t, server, psql)
-    if not NATIVE:
-        os.chmod(t.default_agent.socket, 0o777)
-    data = os.path.join(t.dir, "pgdata")
-    os.mkdir(data)
-    shutil.chown(data, "postgres", "postgres")
-    t.run([os.path.join(pg, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
-           "--locale=C.UTF-8"], user="postgres", timeout=40)
-    argv = [server, "-D", data, "-p", str(port), "-k", data, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
-    proc = t.spawn(t.wrap(serve, argv), user="postgres", name="postgres")
-    t.listening(port, proc=proc)
 
-    def query(sql, timeout=30):
-        return t.run(t.wrap(dial, [psql, "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-d", "postgres", "-XAtq",
-                                   "-v", "ON_ERROR_STOP=1", "-c", sql]), timeout=timeout).decode()
-    with t.watch(port):
-        assert query(f"select '{t.marker.decode()}'") == t.marker.decode() + "\n"
-        query(f"create table x as select i, '{t.marker.decode()}' || i as v from generate_series(1, 50000) i")
-        rows = query("select v from x order by i").split()
+    def __init__(self, t, rule=None):
+        pg = postgres_binaries()
+        if os.getuid() != 0:
+            raise Skip("needs root: initdb runs as the user postgres")
+        self.t, self.binary = t, os.path.join(pg, "psql")
+        server = os.path.join(pg, "postgres")
+        self.port, serve, self.dial = identities(t, server, self.binary, rule)
+        if not NATIVE:
+            os.chmod(t.default_agent.socket, 0o777)
+        data = os.path.join(t.dir, "pgdata")
+        os.mkdir(data)
+        shutil.chown(data, "postgres", "postgres")
+        t.run([os.path.join(pg, "initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8",
+               "--locale=C.UTF-8"], user="postgres", timeout=40)
+        argv = [server, "-D", data, "-p", str(self.port), "-k", data, "-c", "listen_addresses=127.0.0.1", "-c",
+                "fsync=off"]
+        self.proc = t.spawn(t.wrap(serve, argv), user="postgres", name="postgres")
+        t.listening(self.port, proc=self.proc)
+
+    def psql(self, sql):
+        return [self.binary, "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", "postgres", "-XAtq", "-v",
+                "ON_ERROR_STOP=1", "-c", sql]
+
+    def query(self, sql, timeout=30):
+        return self.t.run(self.t.wrap(self.dial, self.psql(sql)), timeout=timeout).decode()
+
+    def stop(self):
+        if not self.proc.alive():
+            raise Failure("the server ended by itself")
+        self.proc.kill(signal.SIGINT)
+        self.proc.wait(20)
+
+
+def test_postgresql(t):
+    pg = Postgres(t)
+    with t.watch(pg.port):
+        assert pg.query(f"select '{t.marker.decode()}'") == t.marker.decode() + "\n"
+        pg.query(f"create table x as select i, '{t.marker.decode()}' || i as v from generate_series(1, 50000) i")
+        rows = pg.query("select v from x order by i").split()
         assert rows == [t.marker.decode() + str(i) for i in range(1, 50001)]
-        several = [t.spawn(t.wrap(dial, [psql, "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-d", "postgres",
-                                         "-XAtq", "-c", "select count(*), pg_sleep(0.1) from x"])) for _ in range(8)]
+        several = [t.spawn(t.wrap(pg.dial, pg.psql("select count(*), pg_sleep(0.1) from x"))) for _ in range(8)]
         assert all(p.ok(30) == b"50000|\n" for p in several)
         copied = os.path.join(t.dir, "copy.txt")
-        query(f"\\copy x to '{copied}'")
+        pg.query(f"\\copy x to '{copied}'")
         assert sum(1 for _ in open(copied, encoding="utf-8")) == 50000
-    if proc.alive():
-        proc.kill(signal.SIGINT)
-        proc.wait(20)
-    else:
-        raise Failure("the server ended by itself")
+    pg.stop()

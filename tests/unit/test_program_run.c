@@ -352,6 +352,22 @@ static void a_configuration_without_rules_runs_with_a_warning_and_waits_for_noth
   assert_null(strstr(out, "SVIDWRAP_WAIT_MS"));
 }
 
+static void only_rules_that_insist_on_an_identity_are_waited_for(void **state) {
+  (void)state;
+#define WAITS(rules) SVIDWRAP(S("run"), S("-c"), config(AGENT rules), in_dir("report"), S("0"))
+  assert_int_equal(WAITS("listen: [{port: 1, mode: permissive, allow: ['spiffe://d/**']}]"), 0);
+  assert_null(strstr(out, "SVIDWRAP_WAIT_MS"));
+  assert_int_equal(WAITS("connect: [{to: '*:1', mode: canary, percent: 0, allow: ['spiffe://d/**']}]"), 0);
+  assert_null(strstr(out, "SVIDWRAP_WAIT_MS"));
+  assert_int_equal(WAITS("connect: [{to: '*:1', mode: canary, percent: 1, allow: ['spiffe://d/**']}]"), 0);
+  said(out, "\nSVIDWRAP_WAIT_MS=30000\n");
+  assert_int_equal(WAITS("listen: [{port: 1, mode: off, allow: ['spiffe://d/**']}]"), 0);
+  assert_string_equal(err, "");
+  assert_null(strstr(out, "SVIDWRAP_WAIT_MS"));
+  if (!guard_active())
+    said(out, "guard 1\n"); /* there will be no other chance */
+}
+
 static void config_check_prints_rules_as_text_and_json(void **state) {
   (void)state;
   char *path = config(AGENT RULE);
@@ -397,6 +413,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(options_reach_the_program_as_variables),
       cmocka_unit_test(io_uring_is_out_of_reach_unless_the_configuration_says_otherwise),
       cmocka_unit_test(a_configuration_without_rules_runs_with_a_warning_and_waits_for_nothing),
+      cmocka_unit_test(only_rules_that_insist_on_an_identity_are_waited_for),
       cmocka_unit_test(config_check_prints_rules_as_text_and_json),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
