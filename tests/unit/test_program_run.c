@@ -362,7 +362,7 @@ static void only_rules_that_insist_on_an_identity_are_waited_for(void **state) {
   assert_int_equal(WAITS("connect: [{to: '*:1', mode: canary, percent: 1, allow: ['spiffe://d/**']}]"), 0);
   said(out, "\nSVIDWRAP_WAIT_MS=30000\n");
   assert_int_equal(WAITS("listen: [{port: 1, mode: off, allow: ['spiffe://d/**']}]"), 0);
-  assert_string_equal(err, "");
+  assert_null(strstr(err, "nothing will be protected"));
   assert_null(strstr(out, "SVIDWRAP_WAIT_MS"));
   if (!guard_active())
     said(out, "guard 1\n"); /* there will be no other chance */
