@@ -33,11 +33,13 @@ static const char mode_usage[] =
     "  --config FILE  only for programs with this configuration\n";
 
 static const char rollback_usage[] =
-    "usage: svidwrap rollback\n"
+    "usage: svidwrap rollback [--all]\n"
     "\n"
     "Undoes the last change of rules, whether `svidwrap mode` made it or a changed file; once more, and the one\n"
     "before is undone. What `svidwrap mode --persist` wrote into a file is taken back there, too; a file that was\n"
-    "changed by somebody else is left as it is.\n";
+    "changed by somebody else is left as it is.\n"
+    "\n"
+    "  --all   every change that the daemon remembers (the last 16), the newest first\n";
 
 static int finish(const char *command, int rc) {
   if (fflush(stdout) == 0 && !ferror(stdout))
@@ -214,14 +216,8 @@ static int restore(const char *path, const json_t *texts) {
   return rc == 0 ? EX_OK : EX_CANTCREAT;
 }
 
-int cli_rollback(int argc, char **argv) {
-  static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-  int c = getopt_long(argc, argv, "h", options, NULL);
-  if (c != -1 || optind < argc) {
-    fputs(rollback_usage, c == 'h' ? stdout : stderr);
-    return c == 'h' ? EX_OK : EX_USAGE;
-  }
-  json_t *answer = NULL, *request = json_pack("{s:s}", "verb", "rollback"), *texts;
+static int undo_one(long long *left_over) {
+  json_t *answer = NULL, *request = json_pack("{s:s}", "verb", "rollback"), *texts, *left;
   int rc = ask("rollback", request, &answer);
   json_decref(request);
   if (rc != EX_OK)
@@ -229,7 +225,6 @@ int cli_rollback(int argc, char **argv) {
   char when[64] = "";
   const char *path;
   size_t i;
-  json_t *left;
   time_t at = (time_t)report_number(answer, "at");
   struct tm tm;
   if (gmtime_r(&at, &tm))
@@ -244,7 +239,32 @@ int cli_rollback(int argc, char **argv) {
   json_array_foreach(json_object_get(answer, "files_left"), i, left)
       printf("note: %s is left as it is and says otherwise: that holds once it changes again, or for a new daemon\n",
              json_string_value(left));
-  printf("%lld more can be undone\n", report_number(answer, "left"));
+  *left_over = report_number(answer, "left");
   json_decref(answer);
+  return rc;
+}
+
+int cli_rollback(int argc, char **argv) {
+  static const struct option options[] = {
+      {"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+  bool all = false;
+  for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    if (c != 'a') {
+      fputs(rollback_usage, c == 'h' ? stdout : stderr);
+      return c == 'h' ? EX_OK : EX_USAGE;
+    }
+    all = true;
+  }
+  if (optind < argc) {
+    fputs(rollback_usage, stderr);
+    return EX_USAGE;
+  }
+  long long left = 0;
+  int rc;
+  do
+    rc = undo_one(&left);
+  while (all && rc == EX_OK && left > 0);
+  if (rc == EX_OK)
+    printf("%lld more can be undone\n", left);
   return finish("rollback", rc);
 }

@@ -8,6 +8,7 @@
 #include "document.h"
 #include "state.h"
 #include "worker.h"
+#include "../observe/audit.h"
 #include "../observe/survey.h"
 
 #include <errno.h>
@@ -18,6 +19,23 @@
 #include <unistd.h>
 
 #define REQUEST_MAX (8 * 1024 * 1024) /* the text of a configuration, twice, in JSON */
+
+/* What was let through before and goes on. */
+static bool survey_lives(struct survey *s, const struct worker *w) {
+  char host[64];
+  const struct live *l;
+  TAILQ_FOREACH(l, &w->lives, link) {
+    const struct config *c = l->session->config;
+    const struct policy_rule *rule = l->plain ? policy_rule_at(c->policy, l->rule) : NULL;
+    struct sockaddr_in6 ends[2];
+    if (!rule || l->revoked || !live_open(w, l))
+      continue;
+    diag_addresses(&l->id, &ends[0], &ends[1]);
+    if (survey_open(s, c->label, rule->name, l->inbound, audit_host((struct sockaddr *)&ends[1], host, sizeof host)))
+      return false;
+  }
+  return true;
+}
 
 static json_t *report(struct ctl *c, json_t *request, char *why, size_t why_len) {
   struct worker *w = c->worker;
@@ -32,7 +50,7 @@ static json_t *report(struct ctl *c, json_t *request, char *why, size_t why_len)
   LIST_FOREACH(config, &w->configs, link)
   for (uint32_t i = 0; ok && i < policy_rule_count(config->policy); i++)
     ok = survey_rule(s, config->label, policy_rule_at(config->policy, i)) == 0;
-  json_t *answer = ok ? survey_json(s) : NULL;
+  json_t *answer = ok && survey_lives(s, w) ? survey_json(s) : NULL;
   survey_free(s);
   if (!answer) {
     snprintf(why, why_len, "the daemon is out of memory");

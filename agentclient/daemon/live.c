@@ -155,6 +155,11 @@ static bool is_over(struct worker *w, struct live *l) {
   return ++l->missed >= MISSED || l->session->ended;
 }
 
+bool live_open(const struct worker *w, const struct live *l) {
+  struct diag_socket s;
+  return w->diag >= 0 && l->id.family && diag_look(w->diag, &l->id, &s) == 0 && s.inode != 0;
+}
+
 void live_sweep(struct worker *w) {
   unsigned looks = w->live_count < LOOKS ? w->live_count : LOOKS;
   int64_t now = clock_ms();

@@ -70,6 +70,8 @@ bool live_revoked(const struct slots *a, struct slots_ticket t);
 /* The relay has the connection of this slot now: the record goes with the socket and not with the slot. */
 void live_relayed(const struct slots *a, struct slots_ticket t);
 
+/* Does somebody hold the socket this very moment? false also where the kernel cannot show it to us. */
+bool live_open(const struct worker *w, const struct live *l);
 /* Now and then: forgets what is over, a bounded number at a time. */
 void live_sweep(struct worker *w);
 void live_free_all(struct worker *w);

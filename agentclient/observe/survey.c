@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPEN_PEERS 64 /* that are named */
+
+struct open_peer {
+  char peer[64];
+  uint64_t count;
+};
+
 struct rule {
   struct rule *next;
   const char *config, *name;
@@ -20,6 +27,8 @@ struct rule {
   size_t count, room;
   uint64_t sum[LEDGER_RESULTS];
   time_t last, last_of[LEDGER_RESULTS];
+  struct open_peer *open; /* OPEN_PEERS of them; the last one is the others */
+  size_t open_peers;
 };
 
 struct survey {
@@ -49,6 +58,7 @@ void survey_free(struct survey *s) {
     struct rule *r = s->first;
     s->first = r->next;
     free(r->lines);
+    free(r->open);
     free(r);
   }
   free(s);
@@ -77,6 +87,25 @@ int survey_rule(struct survey *s, const char *config, const struct policy_rule *
   r->percent = rule->percent;
   r->shadow |= rule->audit_only;
   r->staged |= rule->staged;
+  return 0;
+}
+
+int survey_open(struct survey *s, const char *config, const char *name, bool inbound, const char *peer) {
+  struct rule *r = rule_of(s, config, name, inbound);
+  if (r && !r->open)
+    r->open = calloc(OPEN_PEERS, sizeof *r->open);
+  if (!r || !r->open)
+    return -1;
+  size_t i = 0;
+  while (i < r->open_peers && strncmp(r->open[i].peer, peer, sizeof r->open[i].peer - 1) != 0)
+    i++;
+  if (i == OPEN_PEERS)
+    i--;
+  if (i == r->open_peers) {
+    snprintf(r->open[i].peer, sizeof r->open[i].peer, "%s", i == OPEN_PEERS - 1 ? LEDGER_OTHERS : peer);
+    r->open_peers++;
+  }
+  r->open[i].count++;
   return 0;
 }
 
@@ -201,6 +230,20 @@ static void blame(const struct rule *r, enum ledger_result result, const char *w
     say(w, " and %zu more", more);
 }
 
+static void blame_open(const struct rule *r, struct words *w, json_t *against) {
+  if (!r->open_peers)
+    return;
+  say(w, "%splaintext connections still open:", w->len ? "; " : "");
+  for (size_t i = 0; i < r->open_peers; i++) {
+    if (i < NAMED)
+      say(w, "%s %s (%llu)", i ? "," : "", r->open[i].peer, (unsigned long long)r->open[i].count);
+    json_array_append_new(against, json_pack("{s:s, s:s, s:I}", "what", "open_plaintext", "peer", r->open[i].peer,
+                                             "count", (json_int_t)r->open[i].count));
+  }
+  if (r->open_peers > NAMED)
+    say(w, " and %zu more", r->open_peers - NAMED);
+}
+
 static void object(const char *what, const char *sentence, struct words *w, json_t *against) {
   say(w, "%s%s", w->len ? "; " : "", sentence);
   json_array_append_new(against, json_pack("{s:s, s:s}", "what", what, "reason", sentence));
@@ -225,6 +268,7 @@ static json_t *verdict(const struct survey *s, const struct rule *r) {
   json_t *against = json_array();
   blame(r, LEDGER_PLAIN, r->inbound ? "plaintext from" : "plaintext to", &w, against);
   blame(r, LEDGER_WOULD_DENY, "policy would deny", &w, against);
+  blame_open(r, &w, against);
   uint64_t seen = 0;
   for (int i = 0; i < LEDGER_RESULTS; i++)
     seen += r->sum[i];

@@ -5,12 +5,13 @@ run time and come back.
 import html.parser
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 
 from apps import client, echo_server
-from harness import NATIVE, PYTHON, SVIDWRAP, TD, Skip, entry, until
+from harness import NATIVE, PYTHON, ROOT, SVIDWRAP, TD, Skip, entry, until, which
 
 ID = f"{TD}/app"
 
@@ -37,6 +38,13 @@ def survey(t, *argv):
 
 def rules(t, *argv):
     return {r["rule"]: r for r in survey(t, *argv)["rules"]}
+
+
+def next_second():
+    """A full second from now on, as --since takes it."""
+    now = time.time()
+    time.sleep(1 - now % 1 + 0.01)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def rules_or_none(t):
@@ -151,6 +159,23 @@ def modes(t):
 
 def results(t):
     return [(a["rule"], a["result"]) for a in t.audit() if a["event"] == "connection"]
+
+
+def test_what_is_open_in_plaintext_stands_against_enforcing(t):
+    port = prepare(t)
+    config = t.config(listen=[{"name": "server", "port": port, "mode": "permissive", "allow": [ID]}],
+                      connect=[{"name": "client", "to": f"127.0.0.1:{port}", "allow": [ID]}])
+    echo_server(t, config, port)
+    old = t.spawn([PYTHON, "-c", HOLD, str(port)])
+    old.line("connected")
+    until("its plaintext", lambda: rules(t)["server"]["counts"]["plaintext"] == 1, pause=0.1)
+    assert "plaintext from 127.0.0.1 (1" in rules(t)["server"]["verdict"]["text"]
+    since = next_second()  # it leaves the window, and is still there
+    talk(t, config, port)
+    verdict = rules(t, "--since", since)["server"]["verdict"]
+    assert not verdict["safe"] and [a["what"] for a in verdict["against"]] == ["open_plaintext"], verdict
+    old.stop()
+    until("a safe rule", lambda: rules(t, "--since", since)["server"]["verdict"]["safe"], pause=0.1)
 
 
 def test_a_mode_that_cannot_be_is_refused_with_its_cure(t):
@@ -277,9 +302,11 @@ def test_a_mode_changes_while_programs_run_and_comes_back(t):
                          ("mode", "server", "permissive", "enforce"), ("mode", "client", "canary 100", "enforce")]
     assert all(a["uid"] == os.getuid() and a["pid"] > 0 and a["config"] == config and not a["persisted"]
                for a in t.audit() if a["event"] in ("mode", "rollback"))
-    for want in ({"server": "enforce", "client": "canary 100"}, {"server": "permissive", "client": "canary 100"},
-                 {"server": "permissive", "client": "off"}, {"server": "off", "client": "off"}):
-        assert "undone: the order" in svidwrap(t, "rollback")
+    for want, more in (({"server": "enforce", "client": "canary 100"}, ()),
+                       ({"server": "permissive", "client": "canary 100"}, ()),
+                       ({"server": "off", "client": "off"}, ("--all",))):
+        out = svidwrap(t, "rollback", *more)
+        assert out.count("undone: the order") == (2 if more else 1), out
         assert modes(t) == want, (modes(t), want)
         talk(t, config, port)
     assert "nothing to undo" in svidwrap(t, "rollback", code=65)
@@ -298,3 +325,24 @@ while True:
 """
 
 
+
+
+# -- the rehearsal ------------------------------------------------------------------------------------------------
+
+def test_three_services_go_all_the_way_and_back_without_a_failed_request(t):
+    if NATIVE:
+        raise Skip("about svidwrap itself")
+    for program in ("nginx", "redis-server"):
+        which(program)
+    ports = [t.port() for _ in range(3)]
+    script = os.path.join(ROOT, "examples", "migration", "rehearse")
+    out = t.run([script, "--svidwrap", SVIDWRAP, "--stage", "2", "--dir", t.log_dir, "--ports", ",".join(map(str, ports))],
+                timeout=55).decode()
+    assert re.search(r"all the way and back: \d{3,} requests, 0 failed", out), out
+    assert out.count("report: safe to enforce") == 2 and out.count("report: not safe: plaintext from") == 5, out
+    lines = [a for a in t.audit() if a["event"] == "connection"]
+    for rule in ("nginx-to-app", "app", "app-to-redis", "redis"):
+        seen = {a["result"] for a in lines if a["rule"] == rule}
+        assert seen == {"plaintext", "allowed"}, (rule, seen)
+    orders_given = [a for a in t.audit() if a["event"] in ("mode", "rollback")]
+    assert len(orders_given) == 24, len(orders_given)

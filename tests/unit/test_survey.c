@@ -145,6 +145,34 @@ static void what_is_missing_is_not_safe(void **state) {
   assert_true(says(look(&listen_rule), "no room to count"));
 }
 
+static void what_is_open_in_plaintext_is_not_safe(void **state) {
+  (void)state;
+  char peer[32];
+  note(true, "spiffe://example.org/web", LEDGER_MTLS, NOW);
+  for (unsigned peers = 1; peers < 200; peers += 99) {
+    struct survey *s = survey_new(l, SINCE, NOW);
+    assert_int_equal(survey_rule(s, "/c.yaml", &listen_rule), 0);
+    for (unsigned i = 0; i < 2 * peers; i++) {
+      snprintf(peer, sizeof peer, "10.0.0.%u", i % peers);
+      assert_int_equal(survey_open(s, "/c.yaml", "the rule", true, peer), 0);
+    }
+    json_decref(doc);
+    doc = survey_json(s);
+    survey_free(s);
+    json_t *v = json_object_get(json_array_get(json_object_get(doc, "rules"), 0), "verdict"), *o;
+    assert_false(safe(v));
+    assert_true(says(v, "plaintext connections still open: 10.0.0.0 (2)"));
+    size_t i;
+    json_int_t sum = 0;
+    json_array_foreach(json_object_get(v, "against"), i, o) {
+      assert_string_equal(json_string_value(json_object_get(o, "what")), "open_plaintext");
+      sum += json_integer_value(json_object_get(o, "count"));
+    }
+    assert_int_equal(sum, 2 * peers);
+    assert_in_range(i, 1, 64);
+  }
+}
+
 static void a_rule_that_nobody_has_any_more_is_listed(void **state) {
   (void)state;
   note(true, "spiffe://example.org/web", LEDGER_MTLS, NOW);
@@ -183,6 +211,7 @@ int main(void) {
       WITH_LEDGER(who_stands_against_it_is_named),
       WITH_LEDGER(silence_is_not_safe),
       WITH_LEDGER(what_is_missing_is_not_safe),
+      WITH_LEDGER(what_is_open_in_plaintext_is_not_safe),
       WITH_LEDGER(a_rule_that_nobody_has_any_more_is_listed),
       WITH_LEDGER(a_window_before_counting_began_is_told),
       WITH_LEDGER(names_are_cleaned),
