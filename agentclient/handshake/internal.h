@@ -57,9 +57,10 @@ enum handshake_verdict { VERDICT_NONE = 0, VERDICT_REFUSED, VERDICT_ALLOWED, VER
  */
 
 struct handshake_resume {
-  bool on;       /* the rule wants it, both ends willing */
-  unsigned want; /* client: how many tickets to ask for */
-  unsigned said; /* by the peer: client wants, server will give */
+  bool on;        /* the rule wants it, both ends willing */
+  unsigned want;  /* client: how many tickets to ask for */
+  unsigned said;  /* by the peer: client wants, server will give */
+  unsigned tries; /* server: tickets that were looked at */
   bool offered, collecting;
   struct ticket_place place;  /* client: where they are good */
   struct ticket_state *state; /* client: what it offers; server: what the ticket said */

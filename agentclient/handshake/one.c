@@ -143,9 +143,9 @@ static void conclude(struct handshake *h) {
 
 /* ---- on the way ------------------------------------------------------------------------------------------- */
 
-/* How long a client waits for the tickets that the server said it would send. A server that is busy has not looked at
- * our Finished either, and would not answer the program sooner. */
-#define TICKET_WAIT_S 1
+/* How long a client waits at most for the tickets that the server said it would send. A server that is busy has not
+ * looked at our Finished either, and would not answer the program sooner. */
+#define TICKET_WAIT_MS 1000
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 static void step(struct handshake *h);
@@ -197,14 +197,27 @@ static void collect(struct handshake *h) {
   }
 }
 
+/* No longer than half of what is left of the handshake's own time: the program waits for us. */
+static struct timeval patience(const struct handshake *h) {
+  struct timeval end, now, left;
+  long ms = TICKET_WAIT_MS;
+  if (event_pending(&h->deadline, EV_TIMEOUT, &end)) {
+    evutil_gettimeofday(&now, NULL);
+    evutil_timersub(&end, &now, &left);
+    long half = (long)left.tv_sec * 500 + (long)left.tv_usec / 2000;
+    ms = half < ms ? half : ms;
+  }
+  return (struct timeval){.tv_sec = ms > 0 ? ms / 1000 : 0, .tv_usec = ms > 0 ? ms % 1000 * 1000 : 0};
+}
+
 static void sent(struct handshake *h) {
-  const struct timeval patience = {.tv_sec = TICKET_WAIT_S};
   if (h->request.role != ARENA_CLIENT || SSL_session_reused(h->ssl) || !handshake_resume_expects(h)) {
     conclude(h);
     return;
   }
+  struct timeval wait = patience(h);
   h->resume.collecting = true;
-  evtimer_add(&h->deadline, &patience);
+  evtimer_add(&h->deadline, &wait);
   collect(h);
 }
 

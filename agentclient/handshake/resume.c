@@ -122,9 +122,14 @@ static unsigned promised(void *arg) {
   return SSL_session_reused(h->ssl) ? 0 : h->resume.said;
 }
 
+/* A ClientHello has room for a thousand tickets; an honest one has one in it, or two with a retry. */
+#define TRIES_MAX 4u
+
 static SSL_SESSION *redeem(void *arg, const unsigned char *ticket, size_t len) {
   struct handshake *h = arg;
   struct handshake_resume *r = &h->resume;
+  if (r->tries++ >= TRIES_MAX)
+    return NULL;
   if (!r->state && !(r->state = calloc(1, sizeof *r->state)))
     return NULL;
   struct ticket_state *s = r->state;

@@ -3,6 +3,8 @@
  * test_secrets.c - when a handshake is over and an identity is gone, are their secrets gone from the process's
  * memory? The test keeps them masked, and looks for them in every writable mapping.
  */
+#include "agentclient/identity/internal.h"
+#include "agentclient/identity/ticket.h"
 #include "support_handshake.h"
 #include "support_sanitizer.h"
 
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -143,11 +146,80 @@ static void private_keys_are_gone_with_the_last_reference(void **state) {
   pki_ca_free(ca);
 }
 
+/* A ticket of ours, whose secret is known, for the place where a connection leads. */
+static struct masked plant(const struct hs_world *w, int fd) {
+  struct ticket_state s = {.cipher = 0x1301, .until = time(NULL) + 100, .psk_len = 32}, theirs;
+  struct ticket_place place;
+  struct sockaddr_storage peer;
+  socklen_t len = sizeof peer;
+  uint8_t ticket[TICKET_MAX];
+  const char *why;
+  assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &len), 0);
+  assert_int_equal(ticket_place_make(&place, (struct sockaddr *)&peer, RULE_OUT, 0, ""), 0);
+  for (int i = 0; i < 32; i++)
+    s.psk[i] = (uint8_t)rand();
+  theirs = s;
+  assert_int_equal(spiffeid_parse(&s.peer, "spiffe://example.org/client", 27, 1, &why), 0);
+  assert_int_equal(spiffeid_parse(&theirs.peer, "spiffe://example.org/server", 27, 1, &why), 0);
+  int n = ticket_seal(w->server_id, &s, ticket);
+  assert_true(n > 0);
+  struct ticket_item item = {.ticket = ticket, .len = (size_t)n, .psk = s.psk};
+  struct masked m = mask(s.psk);
+  memset(theirs.psk, 0, sizeof theirs.psk);
+  purse_put(w->client_id, &place, &theirs, &item, 1);
+  OPENSSL_cleanse(&s, sizeof s);
+  return m;
+}
+
+static void the_secret_of_a_ticket_is_gone_when_it_was_used(void **state) {
+  UNSEARCHABLE;
+  struct hs_world w;
+  struct hs_ours server, client;
+  int fd[2];
+  (void)state;
+  hs_world_open(&w);
+  hs_tcp(fd);
+  struct masked psk = plant(&w, fd[0]);
+  assert_int_equal(sightings(&psk), 1);
+  struct handshake_request call = hs_request(&w, fd[0], ARENA_CLIENT, RULE_OUT);
+  struct handshake_request serve = hs_request(&w, fd[1], ARENA_SERVER, RULE_IN);
+  hs_begin(&w, &server, &serve);
+  hs_begin(&w, &client, &call);
+  hs_wait(&server);
+  hs_wait(&client);
+  assert_true(client.result.resumed && server.result.resumed);
+  for (int i = 0; i < 100 && sightings(&psk) > 0; i++)
+    usleep(10000);
+  assert_int_equal(sightings(&psk), 0);
+  hs_done(&server);
+  hs_done(&client);
+  hs_world_close(&w);
+}
+
+static void tickets_and_their_key_are_gone_with_the_identity(void **state) {
+  UNSEARCHABLE;
+  struct hs_world w;
+  int fd[2];
+  (void)state;
+  hs_world_open(&w);
+  hs_tcp(fd);
+  struct masked psk = plant(&w, fd[0]), key = mask((const uint8_t *)w.server_id->ticket_key);
+  assert_int_equal(sightings(&psk), 1);
+  assert_true(sightings(&key) > 0);
+  hs_world_close(&w);
+  assert_int_equal(sightings(&psk), 0);
+  assert_int_equal(sightings(&key), 0);
+  close(fd[0]);
+  close(fd[1]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_search_finds_what_is_there),
       cmocka_unit_test(traffic_secrets_are_gone_after_the_callback),
       cmocka_unit_test(private_keys_are_gone_with_the_last_reference),
+      cmocka_unit_test(the_secret_of_a_ticket_is_gone_when_it_was_used),
+      cmocka_unit_test(tickets_and_their_key_are_gone_with_the_identity),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
