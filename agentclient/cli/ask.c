@@ -50,6 +50,12 @@ static int dial(const char *name) {
   return -1;
 }
 
+/* Root's daemon of the same instance. */
+static void roots_name(const char *name, char roots[PROBE_NAME_MAX]) {
+  const char *instance = strchr(name + strlen(WIRE_DAEMON_PREFIX), '/');
+  snprintf(roots, PROBE_NAME_MAX, WIRE_DAEMON_PREFIX "0%s", instance ? instance : "");
+}
+
 static int dial_any(char *why, size_t why_len) {
   char name[PROBE_NAME_MAX], roots[PROBE_NAME_MAX];
   if (probe_name(name) != 0) {
@@ -58,8 +64,7 @@ static int dial_any(char *why, size_t why_len) {
   }
   int fd = dial(name), err = errno;
   if (fd < 0 && err == ECONNREFUSED && geteuid() != 0) {
-    const char *instance = strchr(name + strlen(WIRE_DAEMON_PREFIX), '/');
-    snprintf(roots, sizeof roots, WIRE_DAEMON_PREFIX "0%s", instance ? instance : "");
+    roots_name(name, roots);
     fd = dial(roots);
   }
   if (fd >= 0)
@@ -149,4 +154,29 @@ int ask_daemon(enum wire_type type, const json_t *request, json_t **answer, char
     snprintf(why, why_len, "the daemon takes no request: %s", strerror(errno));
   close(fd);
   return rc;
+}
+
+/* Programs look for root's daemon first, and for their own user's where that does not serve all. */
+bool ask_enforced(char *path, size_t len, bool *io_uring_unsafe) {
+  char name[PROBE_NAME_MAX], names[2][PROBE_NAME_MAX], why[512];
+  bool found = false;
+  if (probe_name(name) != 0)
+    return false;
+  roots_name(name, names[0]);
+  memcpy(names[1], name, sizeof name);
+  for (int i = geteuid() == 0; i < 2 && !found; i++) {
+    json_t *answer = NULL;
+    int fd = dial(names[i]);
+    if (fd >= 0 && send_request(fd, WIRE_STATUS, NULL) == 0 && receive(fd, &answer, why, sizeof why) == EX_OK) {
+      const char *enforced = json_string_value(json_object_get(answer, "enforce_config"));
+      found = enforced && strlen(enforced) < len;
+      if (found)
+        snprintf(path, len, "%s", enforced);
+      *io_uring_unsafe = found && json_is_true(json_object_get(answer, "enforce_io_uring"));
+    }
+    json_decref(answer);
+    if (fd >= 0)
+      close(fd);
+  }
+  return found;
 }

@@ -6,6 +6,7 @@
  * says here, before the program starts; it never starts a program that it knows cannot be protected.
  */
 #include "agent.h"
+#include "ask.h"
 #include "cli.h"
 #include "config.h"
 #include "program.h"
@@ -119,6 +120,13 @@ static int check_agent(const struct run *r, const struct policy *p) {
 }
 
 static int check_config(struct run *r, struct config_needs *needs, bool *io_uring_unsafe) {
+  if (ask_enforced(r->config_path, sizeof r->config_path, io_uring_unsafe)) {
+    if (r->config)
+      fprintf(stderr, "svidwrap: %s is ignored: the daemon gives every program %s (enforce_config)\n", r->config,
+              r->config_path);
+    *needs = (struct config_needs){.shim_kept = true, .agent = true, .identity = true}; /* it may be root's to read */
+    return EX_OK;
+  }
   struct policy *p = config_load(r->config, r->config_path);
   if (!p)
     return EX_CONFIG;

@@ -42,6 +42,7 @@ struct config {
   dev_t dev; /* the file that was brought */
   ino_t ino;
   bool stderr_log;
+  bool enforced; /* the daemon's, for every session (enforce.h) */
   enum config_watched { CONFIG_NEW = 0, CONFIG_WATCHED, CONFIG_UNWATCHED } watched;
   bool changed, reading, read_again; /* something happened in a directory of it; a thread looks; once more */
   int dirs[2];                       /* inotify's numbers */

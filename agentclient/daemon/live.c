@@ -227,12 +227,17 @@ static bool judge(struct live *l) {
   return true;
 }
 
+/* The program has let go of it, and nobody has looked since: the record is gone. */
+static bool is_released(struct live *l) { return l->slots && slots_reclaim(l->slots, l->ticket); }
+
 void live_policy_changed(struct worker *w, const struct config *c) {
-  struct live *l;
+  struct live *l, *next;
   unsigned ended = 0;
-  TAILQ_FOREACH(l, &w->lives, link)
-  if (l->session->config == c)
-    ended += judge(l);
+  for (l = TAILQ_FIRST(&w->lives); l; l = next) {
+    next = TAILQ_NEXT(l, link);
+    if (l->session->config == c && !is_released(l))
+      ended += judge(l);
+  }
   if (ended)
     log_warning(c->log, "%s: the new policy ends %u live connections", c->path, ended);
 }
@@ -249,12 +254,13 @@ bool live_serves(const struct session *s, const char *id) {
 
 void live_identity_changed(struct session *s, bool denied) {
   struct worker *w = s->worker;
-  struct live *l;
+  struct live *l, *next;
   unsigned ended = 0;
   if (!denied && !source_identity(s->source))
     return; /* nothing new was said */
-  TAILQ_FOREACH(l, &w->lives, link) {
-    if (l->session != s || l->plain || l->revoked || (!denied && live_serves(s, l->self)))
+  for (l = TAILQ_FIRST(&w->lives); l; l = next) {
+    next = TAILQ_NEXT(l, link);
+    if (l->session != s || l->plain || l->revoked || (!denied && live_serves(s, l->self)) || is_released(l))
       continue;
     const struct policy_rule *rule = policy_rule_at(s->config->policy, l->rule);
     if (rule && rule->on_revoke == POLICY_REVOKE_KEEP)

@@ -4,6 +4,7 @@
  * fail. Never leaves a table half written or an index of the old policy behind.
  */
 #include "reload.h"
+#include "enforce.h"
 #include "canary.h"
 #include "history.h"
 #include "measure.h"
@@ -168,7 +169,9 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
     return config_reload_failed(w, c, why);
   bool same_start = settled(c, &d);
   struct policy *before = policy_ref(c->policy);
-  if (c->trusted && !d.trusted) {
+  if (c->enforced && !enforce_may(c->path, st, why, sizeof why)) {
+    rc = config_reload_failed(w, c, why);
+  } else if (c->trusted && !d.trusted) {
     snprintf(why, sizeof why, "%s: others than the daemon's user can write it now", c->path);
     rc = config_reload_failed(w, c, why);
   } else if (config_apply(w, c, d.policy, why, sizeof why) != 0) {
@@ -182,6 +185,8 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
     history_reloaded(w->history, c, before);
     measure_follow(w->measure, c);
     log_info(c->log, "%s: the new policy is in force (generation %u)", c->path, atomic_load(&c->rules->generation));
+    if (c->enforced && !policy_settings(c->policy)->enforce_config)
+      log_warning(c->log, "%s: enforce_config holds until the daemon is started again", c->path);
     if (!same_start)
       log_warning(c->log, "%s: workload_api.socket, identity.scope and io_uring hold for programs that start now",
                   c->path);

@@ -41,7 +41,7 @@ static void welcome(struct ctl *c, struct session *s) {
                            .identity_wait_ms = set->identity_wait_ms,
                            .guard = set->io_uring == POLICY_IO_URING_ALLOW_UNSAFE ? WIRE_GUARD_ALLOW_UNSAFE
                                                                                   : WIRE_GUARD_DENY,
-                           .flags = c->worker->options->all_users ? WIRE_WELCOME_ALL_USERS : 0};
+                           .flags = worker_takes_all(c->worker) ? WIRE_WELCOME_ALL_USERS : 0};
   message_header(&r.hdr, WIRE_WELCOME, sizeof r);
   if (set->scope == POLICY_SCOPE_PROCESS) {
     snprintf(r.endpoint, sizeof r.endpoint, "%s", s->config->endpoint);
@@ -122,13 +122,13 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   struct wire_hello_parts p;
   memcpy(&h, msg, sizeof h);
   wire_hello_split(msg, &p);
-  if ((h.flags & WIRE_HELLO_GUEST) && !w->options->all_users && c->cred.uid != w->uid) {
+  if ((h.flags & WIRE_HELLO_GUEST) && !worker_takes_all(w) && c->cred.uid != w->uid) {
     refuse_hello(c, WIRE_NOT_FOUND, ENOENT, "this daemon is for root's programs");
     return;
   }
   char path[WIRE_PATH_MAX + 1], why[WIRE_TEXT_MAX];
   snprintf(path, sizeof path, "%.*s", (int)p.path_len, p.path);
-  if (h.config_errno) {
+  if (h.config_errno && !w->enforced) {
     snprintf(why, sizeof why, "%.400s: %s", path, strerror((int)h.config_errno));
     refuse_hello(c, WIRE_BAD_CONFIG, EACCES, why);
     return;
@@ -140,7 +140,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                               .uid = c->cred.uid,
                               .gid = c->cred.gid,
                               .stderr_log = w->options->foreground || w->options->container};
-  struct config *config = config_shared(&w->configs, &src, why, sizeof why);
+  struct config *config = w->enforced ? config_ref(w->enforced) : config_shared(&w->configs, &src, why, sizeof why);
   if (config && measure_claim(w->measure, config, why, sizeof why) != 0) {
     config_unref(config);
     config = NULL;
@@ -151,7 +151,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
     return;
   }
   watch_config(w->watch, config);
-  state_offer(w->state, config, c->cred.uid);
+  state_offer(w->state, config, w->enforced ? w->uid : c->cred.uid);
   if (w->options->linger_ms < 0 && !w->options->foreground)
     w->linger_ms = policy_settings(config->policy)->daemon_linger_ms;
   greet(c, config, p.program, p.program_len);

@@ -248,9 +248,14 @@ void slots_revoke(struct slots *a, struct slots_ticket t, int err) {
     atomic_store(&slot_at(a, t.slot)->revoked, (uint32_t)err);
 }
 
-void slots_reclaim(struct slots *a, struct slots_ticket t) {
-  if (slots_valid(a, t) && a->info[t.slot].delivered)
-    slot_collect(a, t.slot, clock_ms());
+bool slots_reclaim(struct slots *a, struct slots_ticket t) {
+  if (!slots_valid(a, t) || !a->info[t.slot].delivered)
+    return false;
+  a->refs++;
+  slot_collect(a, t.slot, clock_ms());
+  bool gone = !slots_valid(a, t);
+  slots_unref(a);
+  return gone;
 }
 
 void slots_delivered(struct slots *a, struct slots_ticket t) {

@@ -55,8 +55,8 @@ void slots_on_free(struct slots *a, struct slots_ticket t, void (*fn)(void *arg)
 void *slots_watcher(const struct slots *a, struct slots_ticket t); /* that arg; NULL: nobody is told */
 /* Every further call of the program on this connection answers err. */
 void slots_revoke(struct slots *a, struct slots_ticket t, int err);
-/* Takes this one back if it was released. */
-void slots_reclaim(struct slots *a, struct slots_ticket t);
+/* Takes this one back if it was released: true. */
+bool slots_reclaim(struct slots *a, struct slots_ticket t);
 /* Takes back what was released. Call now and then. */
 void slots_sweep(struct slots *a);
 /* The same, unless that was done less than ms ago: false. */

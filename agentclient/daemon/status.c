@@ -297,6 +297,11 @@ static json_t *document(const struct status *t) {
   json_object_set_new(root, "pid", json_integer(getpid()));
   json_object_set_new(root, "uid", json_integer(w->uid));
   set_started(root, w);
+  if (w->enforced) {
+    set_text(root, "enforce_config", w->enforced->path);
+    json_object_set_new(root, "enforce_io_uring",
+                        json_boolean(policy_settings(w->enforced->policy)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE));
+  }
   if (t->all) {
     set_text(root, "metrics", measure_address(w->measure));
     json_object_set_new(root, "totals", totals(w));

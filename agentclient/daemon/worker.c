@@ -5,6 +5,7 @@
  */
 #include "worker.h"
 #include "clock.h"
+#include "enforce.h"
 #include "history.h"
 #include "measure.h"
 #include "probe.h"
@@ -118,6 +119,12 @@ static int open_log(struct worker *w, unsigned *threads) {
   }
   log_set_default(w->log);
   return check_audit(w);
+}
+
+static int open_enforced(struct worker *w) {
+  char why[WIRE_TEXT_MAX];
+  int rc = enforce_open(w, why, sizeof why);
+  return rc == 0 ? 0 : fatal(w, "configuration", why);
 }
 
 /* Programs come with the same configuration, or another: what is wrong with our own is a reason to end only where it
@@ -333,6 +340,8 @@ int worker_open(struct worker *w, const struct daemon_options *options, const ch
   watch_signals(w);
   rc = open_engines(w, threads);
   if (rc == 0)
+    rc = open_enforced(w);
+  if (rc == 0)
     rc = open_metrics(w);
   if (rc == 0 && !(w->state = state_new(w, w->own ? policy_settings(w->own)->state_dir : NULL)))
     rc = EX_OSERR;
@@ -356,6 +365,7 @@ void worker_close(struct worker *w) {
   control_close(w);
   watch_free(w->watch);
   live_free_all(w);
+  config_unref(w->enforced);
   revoke_free(w->revoke);
   limits_free(w->limits);
   if (w->diag >= 0)

@@ -39,6 +39,7 @@ struct worker {
   int64_t linger_ms; /* -1: never leaves */
   struct control control;
   struct config_list configs;
+  struct config *enforced;    /* of every session, whatever it brings (referenced); NULL: none is */
   struct watch *watch;        /* of their files */
   struct source_list sources; /* shared ones */
   struct session_list sessions;
@@ -74,6 +75,11 @@ int worker_main(const struct daemon_options *options, const char *name);
 int worker_open(struct worker *w, const struct daemon_options *options, const char *name);
 void worker_close(struct worker *w);
 bool worker_knows(void *worker, const char *name); /* for ring_begin() */
+
+/* --all-users, or an enforced configuration of root's: programs of every user are served here and nowhere else. */
+static inline bool worker_takes_all(const struct worker *w) {
+  return w->options->all_users || (w->uid == 0 && w->enforced);
+}
 
 /* Something ended or began: is there anything left to stay for? */
 void worker_look_idle(struct worker *w);
