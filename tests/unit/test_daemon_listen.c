@@ -691,10 +691,10 @@ static void a_released_slot_is_wiped_and_used_again(void **state) {
   atomic_store(&a->state, ARENA_LIVE);
   a->use = 4711; /* a hostile program writes what it likes */
   a->index = 60000;
-  close(tcp);
-  peer_close(&peer);
   usleep(1200000); /* a sweep leaves it alone */
   assert_int_equal(atomic_load(&a->state), ARENA_LIVE);
+  close(tcp);
+  peer_close(&peer);
   atomic_store(&a->state, ARENA_RELEASED);
   eventually(atomic_load(&a->state) == ARENA_FREE);
   static const uint8_t zero[ARENA_SECRET_MAX];
