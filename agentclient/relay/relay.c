@@ -62,7 +62,16 @@ static void watch(struct relay *r, struct leg *leg, uint32_t events, bool hung_u
   epoll_ctl(r->epoll, hung_up ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, leg->fd, &e);
 }
 
+/* Closing is not enough to leave the set: programs hold the same sockets, and their events would come for memory that
+ * is gone. */
+static void leave(struct relay *r, const struct leg *leg) {
+  if (leg->fd >= 0)
+    epoll_ctl(r->epoll, EPOLL_CTL_DEL, leg->fd, NULL);
+}
+
 static void end(struct relay *r, struct passage *p) {
+  leave(r, &p->tcp);
+  leave(r, &p->pair);
   pthread_mutex_lock(&r->lock);
   TAILQ_REMOVE(&r->all, p, link);
   r->totals.live--;
