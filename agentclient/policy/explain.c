@@ -104,10 +104,10 @@ static void find_item(const struct policy *p, const struct target *t, struct ans
       if (m == MATCH_YES)
         a->item = item;
       else if (m == MATCH_MAYBE && t->by_name)
-        note(a, "rule '%s' (line %d) decides instead where %s leads into %s; ask for the address to be sure",
+        note(a, "rule '%s' (line %d) may decide instead, where %s leads into %s; ask for the address to be sure",
              item->rule.name, item->rule.line, t->name, text);
       else if (m == MATCH_MAYBE)
-        note(a, "rule '%s' (line %d) decides instead where %s leads to this address; ask for the name to be sure",
+        note(a, "rule '%s' (line %d) may decide instead, where %s leads to this address; ask for the name to be sure",
              item->rule.name, item->rule.line, text);
     }
   }

@@ -77,8 +77,8 @@ static void what_can_match_is_not_reported(void **state) {
       "listen:\n- {port: 1-10, mode: off}\n- {port: 10-11, mode: off}",
       "listen:\n- {port: [1-10, 5], mode: off}", /* needless, and harmless */
       "listen:\n- {port: 1-10, mode: off}\nconnect:\n- {to: '*:5', mode: off}",
-      "connect:\n- {to: '10.0.0.0/9:80', mode: off}\n- {to: '10.128.0.0/10:80', mode: off}\n"
-      "- {to: '10.0.0.0/8:80', mode: off}",
+      ("connect:\n- {to: '10.0.0.0/9:80', mode: off}\n- {to: '10.128.0.0/10:80', mode: off}\n"
+       "- {to: '10.0.0.0/8:80', mode: off}"),
       "connect:\n- {to: '0.0.0.0/0:80', mode: off}\n- {to: '*:80', mode: off}",
       "connect:\n- {to: '0.0.0.0/0:80', mode: off}\n- {to: 'web.test:80', mode: off}",
       "connect:\n- {to: 'web.test:80', mode: off}\n- {to: '10.0.0.0/8:80', mode: off}",
