@@ -10,6 +10,7 @@
 #include "agentclient/cli/main.c"
 #undef main
 
+#include "agentclient/cli/ask.h"
 #include "shim/guard.h"
 
 #include <errno.h>
@@ -36,6 +37,10 @@ NOT_HERE(cli_mode)
 NOT_HERE(cli_rollback)
 NOT_HERE(cli_daemon)
 NOT_HERE(cli_dev_agent)
+bool ask_enforced(char *path, size_t len, bool *io_uring_unsafe) {
+  (void)path, (void)len, (void)io_uring_unsafe;
+  return false; /* no daemon */
+}
 
 static char dir[] = "/tmp/svidwrap-test-run-XXXXXX";
 static char out[65536], err[65536]; /* of the latest command */
