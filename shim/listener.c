@@ -310,6 +310,15 @@ int listener_listen(int fd, int backlog) {
 
 /* -- numbers that are not in the table -- */
 
+/* A launcher of root's, with root's daemon, passed it to a program of another user that has no daemon yet: there is
+ * where it is known. A listening socket tells who called listen(). */
+static void follow_who_listened(int fd) {
+  struct ucred cred;
+  socklen_t len = sizeof cred;
+  if (libc_real()->getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == 0)
+    session_prefer(0);
+}
+
 static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
   struct wire_reply reply;
   int fds[WIRE_FDS_MAX] = {-1, -1}, life = -1, rc = -ENOMEM;
@@ -319,6 +328,7 @@ static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
     goto out;
   s->listener = l;
   memcpy(l->name, name, sizeof l->name);
+  follow_who_listened(fd);
   rc = session_ready(false) == 0 && session_agent_once() == 0 ? tell(WIRE_ADOPT, l, fd, &reply, fds, &life) : -errno;
   if (rc != 0)
     goto out;

@@ -100,6 +100,11 @@ void session_follow(unsigned uid) {
   session.follows = true;
 }
 
+void session_prefer(unsigned uid) {
+  if (!session.had_daemon && atomic_load(&session.state) == SESSION_NONE)
+    session_follow(uid);
+}
+
 bool session_is_elsewhere(unsigned uid) {
   return atomic_load(&session.state) == SESSION_READY && session.daemon_uid != uid;
 }

@@ -80,6 +80,8 @@ void session_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2))
 void session_init(void);
 /* The uid at whose daemon this process has its session: a ring may come from root's. */
 void session_follow(unsigned uid);
+/* The same, unless this process has had a daemon already. */
+void session_prefer(unsigned uid);
 /* Does this process have its session with the daemon of another user than this one? */
 bool session_is_elsewhere(unsigned uid);
 /* Does this process have its session with the worker of this pid? */

@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 
-from apps import MANY_CLIENT, client, echo_server
+from apps import MANY_CLIENT, client, echo_server, exchange
 from harness import NATIVE, PYTHON, TD, WAIT, Skip, entry, until
 from pki import CA, client_context
 
@@ -145,6 +145,52 @@ def test_a_program_that_exec_starts_as_another_user_is_somebody_else(t):
     with t.watch(port):
         t.run(t.wrap(theirs, argv, how="preload"))
     until("the connection", lambda: inbound(t, port) == [NOBODY_ID])
+
+
+# PORT: listens as root, and hands the listener to a server that runs as nobody, as inetd does ("wait", with a user).
+INETD = r"""
+import os, signal, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+pid = os.fork()
+if pid == 0:
+    os.dup2(l.fileno(), 9)
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    os.set_inheritable(9, True)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
+def stop(*_):
+    os.kill(pid, 9)
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+os.wait()
+"""
+SERVE_9 = r"""
+import os, socket
+l = socket.socket(fileno=9)
+while True:
+    s, _ = l.accept()
+    print("uid", os.getuid(), flush=True)
+    with s:
+        try:
+            while data := s.recv(1000):
+                s.sendall(data)
+        except ConnectionError:
+            pass
+"""
+
+
+def test_a_listener_goes_over_to_a_program_of_another_user(t):
+    """It is registered with root's daemon, and that is where the new image finds it. It speaks as who listens."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    proc = t.wrapped(config, [PYTHON, "-c", INETD, str(port), SERVE_9], name="inetd")
+    t.listening(port, proc=proc)
+    with t.watch(port):
+        exchange(t, config, port, 3)
+    assert proc.out().count(b"uid 65534") == 3, proc.text()
+    t.audited(direction="inbound", result="allowed", server_spiffe_id=ROOT_ID)
 
 
 def test_effective_ids_that_change_and_change_back(t):
