@@ -95,3 +95,14 @@ def test_a_file_that_others_may_write_is_not_enforced(t):
     os.chmod(config, 0o666)
     proc = t.spawn([SVIDWRAP, "daemon", "--foreground", "--worker", "--config", config])
     assert proc.wait() == 78 and "chmod go-w" in proc.text(), proc.text()
+
+
+def test_a_variable_of_a_program_changes_no_mode(t):
+    port, config, _ = begin(t)
+    off = {f"SVIDWRAP_LISTEN_{port}_MODE": "off", f"SVIDWRAP_CONNECT_{port}_MODE": "off"}
+    with t.watch(port):
+        server = bare(t, config, [PYTHON, "-c", ECHO_SERVER, str(port)], user=NOBODY, extra=off)
+        t.listening(port, proc=server)
+        assert ask(t, config, port, user=NOBODY, extra=off) == "good 1 bad 0"
+        assert ask(t, config, port) == "good 1 bad 0"
+    assert not [a for a in t.audit() if a["result"] == "plaintext"], t.audit()
