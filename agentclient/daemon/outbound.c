@@ -136,7 +136,7 @@ static void find_rule(struct outbound *o) {
   o->hosts = o->request.hosts;
   /* A program may say what it likes, and chooses among its own rules by it. Where the rules are not its own we
    * believe what we found out ourselves. */
-  if (policy_settings(o->policy)->enforce_config)
+  if (o->session->config->enforced || policy_settings(o->policy)->enforce_config)
     hostnames_believe(o->session->config, (struct sockaddr *)&o->request.dest, o->request.dest_len, &o->hosts);
   o->rule = rule_of(o, (struct sockaddr *)&o->request.dest, o->request.dest_len);
 }

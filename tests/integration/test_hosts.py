@@ -377,3 +377,22 @@ def test_plaintext_by_name_is_counted_under_its_rule(t):
     config = t.config(connect=[{**rule(port)[0], "mode": "off"}])
     assert ask(t, config, port, db=HOME) == t.marker.decode()
     t.audited("the plaintext", direction="outbound", result="plaintext", rule="by name", remote=re.compile(HOME))
+
+
+def test_an_enforced_name_is_where_the_daemon_finds_it(t):
+    """A program says by which name it found an address: where the rules are root's that is looked up, not believed."""
+    if NATIVE:
+        raise Skip("natively there is no policy")
+    if os.getuid() != 0:
+        raise Skip("needs root to enforce a configuration")
+    port = t.port()
+    t.agent([entry(ID)])
+    config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port), enforce_config=True)
+    daemon = t.spawn(world(t, [SVIDWRAP, "daemon", "--foreground", "--config", config], db=HOME), name="service")
+    until("the daemon", lambda: daemon.alive() and "serves uid" in log(t))
+    server = t.spawn(world(t, t.wrap(config, [PYTHON, "-c", SERVER, str(port)])), name="server")
+    t.listening(port, proc=server)
+    with t.watch(port):
+        assert ask(t, config, port, db=HOME) == t.marker.decode()
+        assert ask(t, config, port, db="127.0.0.78") == "EACCES"
+    assert "refused: the address that it got for db.test is not among those" in log(t)
