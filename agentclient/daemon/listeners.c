@@ -116,7 +116,8 @@ static enum serve_ready listener_credentials(void *arg, struct serve_credentials
   out->draining = draining(l, rule->mode);
   snprintf(out->reason, sizeof out->reason, "no identity");
   struct attach *a = speaker(l, &svid, out->reason, sizeof out->reason);
-  remember(l, a ? a->session : decides->session);
+  out->speaker = a ? a->session : decides->session;
+  remember(l, out->speaker);
   if (a) {
     out->policy = a->session->config->policy;
     out->rule = a->rule;
@@ -152,10 +153,15 @@ static void listener_late(evutil_socket_t fd, short what, void *arg) {
   serve_kick(l->serve);
 }
 
+/* Before there are credentials nobody in particular speaks. */
+static struct session *speaker_of(const struct listener *l, const struct serve_conn *c) {
+  return c->speaker ? c->speaker : l->speaker;
+}
+
 /* -1: there is no line about it, and there has to be one (audit.required). */
 static int listener_report(struct listener *l, const struct serve_conn *c) {
   struct report_connection r = {.worker = l->worker,
-                                .session = l->speaker,
+                                .session = speaker_of(l, c),
                                 .inbound = true,
                                 .policy = c->policy,
                                 .rule = c->rule,
@@ -173,13 +179,13 @@ static uint32_t truncation_of(const struct serve_conn *c) {
   return r ? r->flags & ARENA_TRUNCATION_EOF : 0;
 }
 
-/* The policy changed during the handshake, or another session speaks now: the rule is looked up again and the peer
+/* The policy changed during the handshake: the rule is looked up again and the peer
  * judged by it. false: refused, with the reason in c. */
 static bool judge_again(struct listener *l, struct serve_conn *c) {
-  struct policy *now = l->speaker->config->policy;
+  struct policy *now = speaker_of(l, c)->config->policy;
   if (c->policy == now)
     return true;
-  uint32_t rule = registry_rule(l->speaker, serve_fd(l->serve));
+  uint32_t rule = registry_rule(speaker_of(l, c), serve_fd(l->serve));
   const struct policy_rule *r = policy_rule_at(now, rule);
   const char *why = "no rule of the new policy covers this listener";
   bool allowed = r && policy_allows(now, rule, &c->result.self, &c->result.peer, &why);
@@ -198,7 +204,7 @@ static bool judge_again(struct listener *l, struct serve_conn *c) {
 /* t: NULL in plaintext. -1: out of memory; a connection that nobody knows of could not be ended. */
 static int listener_remember(struct listener *l, const struct serve_conn *c, const struct slots_ticket *t,
                              struct limits_hold hold) {
-  struct live_new n = {.session = l->speaker,
+  struct live_new n = {.session = speaker_of(l, c),
                        .inbound = true,
                        .rule = c->rule,
                        .fd = c->fd,
@@ -219,13 +225,13 @@ static bool admit(struct listener *l, struct serve_conn *c, struct limits_hold *
   struct handshake_result *r = &c->result;
   if (!judge_again(l, c))
     return false;
-  if (!live_serves(l->speaker, r->self.text)) {
+  if (!live_serves(speaker_of(l, c), r->self.text)) {
     r->outcome = HANDSHAKE_CANCELLED;
     snprintf(r->reason, sizeof r->reason, "the agent took our identity away during the handshake");
     return false;
   }
-  if (live_admit(l->worker, l->speaker->config, policy_rule_at(c->policy, c->rule), r->peer.text, l->slots, hold,
-                 r->reason, sizeof r->reason))
+  if (live_admit(l->worker, speaker_of(l, c)->config, policy_rule_at(c->policy, c->rule), r->peer.text, l->slots,
+                 hold, r->reason, sizeof r->reason))
     return true;
   r->outcome = HANDSHAKE_DENIED;
   return false;

@@ -59,6 +59,7 @@ void serve_conn_free(struct serve_conn *c) {
   if (c->fd >= 0)
     close(c->fd);
   policy_unref(c->policy);
+  session_unref(c->speaker);
   OPENSSL_cleanse(c, sizeof *c);
   free(c);
 }
@@ -203,6 +204,8 @@ static void landed(void *arg, struct handshake_result *result) {
 static void judge_by(struct serve_conn *c, const struct serve_credentials *cred) {
   policy_unref(c->policy);
   c->policy = cred->policy ? policy_ref(cred->policy) : NULL;
+  session_unref(c->speaker);
+  c->speaker = cred->speaker ? session_ref(cred->speaker) : NULL;
   c->rule = cred->rule;
 }
 

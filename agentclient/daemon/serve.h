@@ -21,6 +21,7 @@
 #include "../handshake/handshake.h"
 #include "parting.h"
 #include "post.h"
+#include "session.h"
 #include "unblock.h"
 
 #include <sys/socket.h>
@@ -54,6 +55,7 @@ struct serve_credentials {
   const struct identity_svid *svid;
   struct policy *policy;
   uint32_t rule;
+  struct session *speaker; /* whose identity and policy these are */
   uint32_t timeout_ms;
   char reason[256]; /* for SERVE_REFUSE */
 };
@@ -67,6 +69,7 @@ struct serve_conn {
   socklen_t local_len, remote_len;
   struct policy *policy; /* that it was judged by (referenced), and its rule */
   uint32_t rule;
+  struct session *speaker; /* in whose name (referenced): another one may speak for the listener by now */
   struct handshake_result result;
 };
 /* Closes what is left open and cleanses. */
