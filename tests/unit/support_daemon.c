@@ -487,9 +487,13 @@ static void peer_prepare(struct peer *p, int fd, const struct pki_svid *svid, bo
   SSL_set_fd(p->ssl, fd);
 }
 
-bool peer_connect(struct peer *p, uint16_t port, const struct pki_svid *svid) {
-  peer_prepare(p, tcp_connect(port), svid, false);
+bool peer_connect_on(struct peer *p, int fd, const struct pki_svid *svid) {
+  peer_prepare(p, fd, svid, false);
   return SSL_connect(p->ssl) == 1;
+}
+
+bool peer_connect(struct peer *p, uint16_t port, const struct pki_svid *svid) {
+  return peer_connect_on(p, tcp_connect(port), svid);
 }
 
 bool peer_accept(struct peer *p, int fd, const struct pki_svid *svid) {

@@ -94,6 +94,7 @@ struct peer {
 int tcp_connect(uint16_t port);
 /* Shakes hands as a client of the port. SSL_connect()'s verdict. */
 bool peer_connect(struct peer *p, uint16_t port, const struct pki_svid *svid);
+bool peer_connect_on(struct peer *p, int fd, const struct pki_svid *svid); /* a TCP connection that is there */
 bool peer_accept(struct peer *p, int fd, const struct pki_svid *svid);
 void peer_close(struct peer *p);
 int tcp_listen(uint16_t *port, uint16_t from); /* plain TCP */

@@ -462,6 +462,43 @@ static void a_listener_is_adopted_only_by_who_shows_its_stand_in(void **state) {
   end_program(&p);
 }
 
+/* An image that is new speaks for the listener, and has no identity yet: what was begun in the old one's name goes
+ * on. */
+static void a_handshake_goes_on_when_another_speaks_for_the_listener(void **state) {
+  (void)state;
+  struct program p, q;
+  struct standin s;
+  struct peer early, other;
+  struct wire_handover m;
+  int tcp, real;
+  begin_program(&p);
+  listen_managed(&p, &s, 5);
+  int fd = tcp_connect(s.port);
+  assert_true(peer_connect(&other, s.port, web)); /* the one before is with the daemon by now */
+  close(accept_handover(&s, &m, &tcp));
+  close(tcp);
+  say_hello(&q);
+  int first_life = s.life;
+  s.life = -1;
+  assert_int_equal(request_listener(&q, &s, WIRE_ADOPT, 0, &real).status, WIRE_OK);
+  close(first_life);
+  int next = tcp_connect(s.port); /* asks who speaks */
+  usleep(50000);
+  assert_true(peer_connect_on(&early, fd, web));
+  do
+    close(accept_handover(&s, &m, &tcp));
+  while (m.kind == HANDOVER_AGENT); /* it is rung for its identity */
+  assert_int_equal(m.kind, HANDOVER_CONN);
+  close(tcp);
+  close(next);
+  close(real);
+  peer_close(&early);
+  peer_close(&other);
+  close_standin(&s);
+  end_program(&q);
+  end_program(&p);
+}
+
 static void a_rule_that_does_not_cover_the_socket_is_refused(void **state) {
   (void)state;
   struct program p;
@@ -751,6 +788,7 @@ int main(void) {
       T(a_killed_program_leaves_its_port),
       T(sync_closes_an_orphan_before_it_answers),
       T(an_adopted_listener_outlives_who_registered_it),
+      T(a_handshake_goes_on_when_another_speaks_for_the_listener),
       T(a_listener_is_adopted_only_by_who_shows_its_stand_in),
       T(of_all_agent_connections_that_were_rung_for_one_is_taken),
       T(a_rule_that_does_not_cover_the_socket_is_refused),
