@@ -95,6 +95,15 @@ def judge(t, schema, text):
     return not list(schema.iter_errors(yaml.load(text, Loader))), rc == 0, p.text()
 
 
+def example(path):
+    """A file of examples/; those of the migration hold words that its rehearsal fills in."""
+    with open(path) as f:
+        text = f.read()
+    for word, value in (("AGENT", "/run/agent.sock"), ("LOG", "/var/log/svidwrap"), ("APP", "8080"), ("REDIS", "6379")):
+        text = re.sub(rf"\b{word}\b", value, text)
+    return text
+
+
 def test_the_schema_and_the_parser_judge_alike(t):
     if NATIVE:
         raise Skip("about svidwrap itself")
@@ -103,11 +112,11 @@ def test_the_schema_and_the_parser_judge_alike(t):
         raw = json.load(f)
     jsonschema.Draft7Validator.check_schema(raw)
     schema = jsonschema.Draft7Validator(raw)
-    files = [p for p in sorted(glob.glob(os.path.join(ROOT, "examples", "**", "*.yaml"), recursive=True))
-             if "selectors:" not in open(p).read()]  # the dev agent's
+    files = [example(p) for p in sorted(glob.glob(os.path.join(ROOT, "examples", "**", "*.yaml"), recursive=True))]
+    files = [text for text in files if "selectors:" not in text]  # the dev agent's
     assert files
     wrong = []
-    for text, want in [(open(p).read(), True) for p in files] + [(g, True) for g in GOOD] + [(b, False) for b in BAD]:
+    for text, want in [(text, True) for text in files] + [(g, True) for g in GOOD] + [(b, False) for b in BAD]:
         by_schema, by_parser, said = judge(t, schema, text)
         if by_schema != want or by_parser != want:
             wrong.append(f"{text!r}: should be {want}; the schema says {by_schema}, the parser {by_parser}: {said[-200:]}")
