@@ -300,6 +300,27 @@ int control_open(struct worker *w, const char *name) {
   return 0;
 }
 
+int control_adopt(struct worker *w, const char *name, int fd) {
+  struct sockaddr_un un;
+  socklen_t len = sizeof un, value_len = sizeof(int);
+  size_t n = strlen(name);
+  int type = 0, listening = 0;
+  TAILQ_INIT(&w->control.all);
+  w->control.fd = -1;
+  if (getsockname(fd, (struct sockaddr *)&un, &len) != 0 || un.sun_family != AF_UNIX ||
+      len != offsetof(struct sockaddr_un, sun_path) + 1 + n || un.sun_path[0] != '\0' ||
+      memcmp(un.sun_path + 1, name, n) != 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &value_len) != 0 ||
+      type != SOCK_SEQPACKET || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &value_len) != 0 ||
+      !listening) {
+    errno = EINVAL;
+    return -1;
+  }
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  w->control.fd = fd;
+  return 0;
+}
+
 int control_start(struct worker *w) {
   event_assign(&w->control.event, w->base, w->control.fd, EV_READ | EV_PERSIST, control_event, w);
   evtimer_assign(&w->control.timer, w->base, control_resume, w);

@@ -53,6 +53,8 @@ struct control {
 
 /* Binds the daemon's name (without the leading NUL) and listens. 0; -1 and errno (EADDRINUSE: another one). */
 int control_open(struct worker *w, const char *name);
+/* The same with a socket that listens under that name already. -1: it does not. */
+int control_adopt(struct worker *w, const char *name, int fd);
 /* Takes new connections from now on. */
 int control_start(struct worker *w);
 /* Looks at every message that has come, on connections not accepted yet as well. A program may send and end: what it

@@ -30,6 +30,19 @@ static void close_inherited(int keep) {
   close_range(keep >= 3 ? (unsigned)keep + 1 : 3, ~0U, 0);
 }
 
+/* The socket under our name that a service manager holds for us (sd_listen_fds(3)): programs that come while we
+ * restart wait in it, and go to no other daemon. 0: none; -1: not one socket, or not for a worker. */
+static int activated(const struct daemon_options *o) {
+  const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+  int fd = 0;
+  if (pid && count && strtol(pid, NULL, 10) == getpid())
+    fd = o->worker && o->leash_fd == 0 && strcmp(count, "1") == 0 ? 3 : -1;
+  unsetenv("LISTEN_PID");
+  unsetenv("LISTEN_FDS");
+  unsetenv("LISTEN_FDNAMES");
+  return fd;
+}
+
 /* Keys will be in this memory: no core, no ptrace, no /proc/PID/mem for others of our uid. */
 static void harden(void) {
   struct rlimit none = {0, 0};
@@ -97,7 +110,13 @@ int daemon_main(const struct daemon_options *options) {
     }
     o.config = config;
   }
-  close_inherited(o.leash_fd);
+  o.listen_fd = activated(&o);
+  if (o.listen_fd < 0) {
+    fprintf(stderr, "svidwrap: socket activation: one socket, and --worker: the service manager starts it again\n");
+    free(config);
+    return EX_USAGE;
+  }
+  close_inherited(o.listen_fd ? o.listen_fd : o.leash_fd);
   harden();
   int rc;
   if (o.worker) {

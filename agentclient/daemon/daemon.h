@@ -17,6 +17,7 @@ struct daemon_options {
   bool foreground;    /* stay in the foreground, log to stderr */
   bool worker;        /* internal: be the worker, started by the supervisor (or by systemd, which supervises) */
   bool all_users; /* --all-users: root's daemon takes every user's programs, also those that could have their own */
+  int listen_fd;  /* internal: the listening socket that a service manager holds for us; 0: none */
   bool container; /* --container: helper of pid 1: `auto` logs to stderr although not in the foreground */
   int64_t
       linger_ms; /* --linger: leave after this long without sessions; -1: the configuration's; foreground: never */

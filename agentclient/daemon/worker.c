@@ -249,6 +249,12 @@ static void leash_event(evutil_socket_t fd, short what, void *arg) {
 
 /* Takes the name, or finds out who has it. 0: ours; 1: another daemon serves; else a sysexits code. */
 static int take_name(struct worker *w, const char *name) {
+  if (w->options->listen_fd) {
+    if (control_adopt(w, name, w->options->listen_fd) == 0)
+      return 0;
+    log_error(w->log, "the socket that was passed is not the daemon's: ListenSequentialPacket=@%s", name);
+    return EX_CONFIG;
+  }
   for (int i = 0; i < 200; i++) {
     if (control_open(w, name) == 0)
       return 0;

@@ -181,3 +181,65 @@ def test_the_unit_in_the_examples_starts_it(t):
     only_this_daemon(t, proc)
     with open(f"/proc/{proc.pid}/status") as f:
         assert int(re.search(r"CapBnd:\s*(\w+)", f.read()).group(1), 16).bit_count() == len(kept)
+
+
+# ADDRESS PAUSE COMMAND...: holds the daemon's name and starts it again and again, as systemd does; PAUSE seconds between.
+HOLDER = r"""
+import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind("\0" + sys.argv[1])
+s.listen(100)
+child = 0
+def stop(*_):
+    if child:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+print("held", flush=True)
+while True:
+    child = os.fork()
+    if child == 0:
+        os.dup2(s.fileno(), 3)
+        os.set_inheritable(3, True)
+        os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+        os.execv(sys.argv[3], sys.argv[3:])
+    print("started", child, flush=True)
+    os.waitpid(child, 0)
+    child = 0
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_programs_that_begin_while_it_restarts_wait_for_it(t):
+    """Its name is held by the service manager: nobody goes to a daemon of his own in between."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    holder = t.spawn([PYTHON, "-c", HOLDER, f"svidwrap/daemon/0/{t.instance}", "1.5", SVIDWRAP, "daemon", "--all-users", "--foreground",
+                      "--worker", "--config", config], name="holder")
+    first = int(holder.line(r"^started (\d+)$").group(1))
+    echo_server(t, config, port, user=NOBODY)
+    exchange(t, config, port, user=NOBODY)
+    os.kill(first, signal.SIGKILL)
+    clients = [client(t, config, MANY_CLIENT, port, user=user) for user in (NOBODY, None)]
+    for c in clients:
+        assert c.ok(30).endswith(b"good 1 bad 0\n"), c.text()
+    assert holder.out().count(b"started") == 2, holder.text()
+    only_this_daemon(t, holder)
+
+
+def test_a_socket_of_another_name_is_not_served(t):
+    two_users(t)
+    config = t.both(t.port(), allow=[ROOT_ID])
+    holder = t.spawn([PYTHON, "-c", HOLDER, f"svidwrap/daemon/7/{t.instance}", "60", SVIDWRAP, "daemon", "--foreground", "--worker",
+                      "--config", config], name="holder")
+    until("it says what is wrong", lambda: f"ListenSequentialPacket=@svidwrap/daemon/0/{t.instance}" in log(t) + holder.text())
+
+
+def log(t):
+    path = os.path.join(t.log_dir, "daemon.log")
+    if not os.path.exists(path):
+        return ""
+    with open(path, errors="replace") as f:
+        return f.read()
