@@ -54,9 +54,11 @@ static int fd_limit(void) {
 
 /* -- our own log -- */
 
+/* Modes by the environment are a program's: what the one that started us has is nobody else's business. */
 static const char *from_environment(void *arg, const char *name) {
   (void)arg;
-  return getenv(name);
+  bool mode = strncmp(name, "SVIDWRAP_LISTEN_", 16) == 0 || strncmp(name, "SVIDWRAP_CONNECT_", 17) == 0;
+  return mode ? NULL : getenv(name);
 }
 
 static const char *own_path(const struct daemon_options *o) {

@@ -4,7 +4,7 @@ matches, and the identity that they ask for?"""
 import os
 import socket
 
-from apps import ECHO_SERVER, MANY_CLIENT, client, echo_server, exchange
+from apps import ECHO_SERVER, MANY_CLIENT, TRY, client, echo_server, exchange
 from harness import NATIVE, PROGRAMS, PYTHON, TD, Skip, entry, need, until
 from test_differential import compare
 
@@ -197,3 +197,17 @@ def test_a_variable_overrides_the_mode_of_one_rule(t):
     wrong = {f"SVIDWRAP_LISTEN_{port}_MODE": "enforced"}
     proc = t.wrapped(config, [PYTHON, "-c", ECHO_SERVER, str(port)], extra=wrong)
     assert proc.wait() == 78 and f"SVIDWRAP_LISTEN_{port}_MODE holds 'enforced'" in proc.text(), proc.text()
+
+
+def test_a_wrong_variable_is_the_trouble_of_the_program_that_has_it(t):
+    port = prepare(t)
+    config = t.both(port, allow=[ID])
+    argv = [PYTHON, "-c", TRY, str(port)]
+    out = t.wrapped(config, argv, how="preload", extra={f"SVIDWRAP_LISTEN_{port}_MODE": "on"})  # starts the daemon
+    assert out.ok().decode().splitlines()[0] == "connect EACCES", out.text()
+    assert "a mode is off, permissive" in out.text(), out.text()
+    with open(os.path.join(t.log_dir, "daemon.log")) as f:  # whose log is where the file says all the same
+        assert "serves uid" in f.read()
+    with t.watch(port):
+        echo_server(t, config, port)
+        exchange(t, config, port)
