@@ -84,6 +84,7 @@
   X(int, posix_spawnp, (pid_t *, const char *, const posix_spawn_file_actions_t *,                 \
                         const posix_spawnattr_t *, char *const[], char *const[]))                  \
   X(int, getaddrinfo, (const char *, const char *, const struct addrinfo *, struct addrinfo **))   \
+  X(int, gai_error, (struct gaicb *))                                                              \
   X(int, getaddrinfo_a, (int, struct gaicb **, int, struct sigevent *))                            \
   X(struct hostent *, gethostbyname, (const char *))                                               \
   X(struct hostent *, gethostbyname2, (const char *, int))                                         \

@@ -9,6 +9,8 @@
 #include "../libc.h"
 
 #include <netdb.h>
+#include <stdatomic.h>
+#include <string.h>
 
 static void note_list(const char *name, const struct addrinfo *ai) {
   for (; ai; ai = ai->ai_next) {
@@ -34,19 +36,66 @@ HOOK int getaddrinfo(const char *restrict node, const char *restrict service, co
   return rc;
 }
 
-/* Only what is there when the call returns. Answers that come later (GAI_NOWAIT) are known by address alone: nobody
- * tells when they may be looked at. */
-HOOK int getaddrinfo_a(int mode, struct gaicb *list[restrict], int n, struct sigevent *restrict event) {
-  int rc = libc_real()->getaddrinfo_a(mode, list, n, event);
-  if (rc != 0 || mode != GAI_WAIT)
-    return rc;
-  for (int i = 0; i < n; i++) {
-    char name[HOSTS_NAME];
-    if (list[i] && gai_error(list[i]) == 0 && hosts_name(list[i]->ar_name, name))
-      note_list(name, list[i]->ar_result);
+/* -- getaddrinfo_a(): answers that come later are noted when the program asks whether they are there -- */
+
+#define ASKED 64 /* at a time; the oldest is known by its address alone then */
+
+static struct {
+  struct gaicb *_Atomic cb; /* NULL: free; BUSY: being written or read */
+  char name[HOSTS_NAME];
+} asked_for[ASKED];
+
+#define BUSY ((struct gaicb *)(void *)&asked_for)
+
+static void asked(struct gaicb *cb, const char *name) {
+  static _Atomic unsigned next;
+  unsigned at = ASKED;
+  for (unsigned i = 0; i < ASKED && at == ASKED; i++)
+    if (atomic_load(&asked_for[i].cb) == cb)
+      at = i; /* this one was asked with before */
+  if (at == ASKED)
+    at = atomic_fetch_add(&next, 1) % ASKED;
+  struct gaicb *was = atomic_load(&asked_for[at].cb);
+  if (was == BUSY || !atomic_compare_exchange_strong(&asked_for[at].cb, &was, BUSY))
+    return;
+  memcpy(asked_for[at].name, name, HOSTS_NAME);
+  atomic_store(&asked_for[at].cb, cb);
+}
+
+static void answered(struct gaicb *cb, bool found) {
+  for (unsigned i = 0; i < ASKED; i++) {
+    struct gaicb *was = cb;
+    if (!atomic_compare_exchange_strong(&asked_for[i].cb, &was, BUSY))
+      continue;
+    if (found)
+      note_list(asked_for[i].name, cb->ar_result);
+    atomic_store(&asked_for[i].cb, NULL);
   }
+}
+
+HOOK int gai_error(struct gaicb *req) {
+  int rc = libc_real()->gai_error(req);
+  if (rc != EAI_INPROGRESS)
+    answered(req, rc == 0);
   return rc;
 }
+
+HOOK int getaddrinfo_a(int mode, struct gaicb *list[restrict], int n, struct sigevent *restrict event) {
+  if (mode == GAI_WAIT || mode == GAI_NOWAIT) {
+    for (int i = 0; i < n; i++) {
+      char name[HOSTS_NAME];
+      if (list[i] && hosts_name(list[i]->ar_name, name))
+        asked(list[i], name);
+    }
+  }
+  int rc = libc_real()->getaddrinfo_a(mode, list, n, event);
+  for (int i = 0; i < n && rc == 0 && mode == GAI_WAIT; i++)
+    if (list[i])
+      gai_error(list[i]);
+  return rc;
+}
+
+/* -- gethostbyname() and its relatives -- */
 
 HOOK struct hostent *gethostbyname(const char *asked) {
   char name[HOSTS_NAME];

@@ -30,7 +30,19 @@ Server(("0.0.0.0", int(sys.argv[1])), Echo).serve_forever()
 """
 # Asks at argv[1]:argv[2] for the marker argv[3], in the way of argv[4].
 CLIENT = r"""
-import errno, socket, sys
+import ctypes, errno, socket, sys
+def later(name):  # GAI_NOWAIT, and asked about until it is there
+    libc = ctypes.CDLL(None)
+    class Addrinfo(ctypes.Structure):
+        _fields_ = [("i", ctypes.c_int * 4), ("len", ctypes.c_uint), ("addr", ctypes.POINTER(ctypes.c_ubyte * 8))]
+    class Request(ctypes.Structure):
+        _fields_ = [("name", ctypes.c_char_p), ("service", ctypes.c_char_p), ("request", ctypes.c_void_p),
+                    ("result", ctypes.POINTER(Addrinfo)), ("rest", ctypes.c_long * 8)]
+    request = Request(name=name.encode())
+    assert libc.getaddrinfo_a(1, (ctypes.POINTER(Request) * 1)(ctypes.pointer(request)), 1, None) == 0
+    while libc.gai_error(ctypes.byref(request)) == -100:
+        pass
+    return socket.inet_ntoa(bytes(request.result.contents.addr.contents[4:8]))
 host, port, marker, how = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 try:
     if how == "create_connection":
@@ -38,7 +50,9 @@ try:
     else:
         s = socket.socket()
         s.settimeout(20)
-        if how == "gethostbyname":
+        if how == "getaddrinfo_a":
+            host = later(host)
+        elif how == "gethostbyname":
             host = socket.gethostbyname(host)
         elif how == "gethostbyname_ex":
             host = socket.gethostbyname_ex(host)[2][0]
@@ -139,7 +153,7 @@ def log(t):
 def everybody(t, port):
     """Programs that ask for db.test, each by what its language offers."""
     marker = t.marker.decode()
-    for how in ("create_connection", "gethostbyname", "gethostbyname_ex"):
+    for how in ("create_connection", "gethostbyname", "gethostbyname_ex", "getaddrinfo_a"):
         yield how, [PYTHON, "-c", CLIENT, "db.test", str(port), marker, how]
     yield "curl", [which("curl"), "-sS", "--noproxy", "*", f"http://db.test:{port}/{marker}"]
     yield "a name in upper case", [which("curl"), "-sS", "--noproxy", "*", f"http://DB.Test:{port}/{marker}"]
