@@ -55,7 +55,8 @@ static int read_order(struct order *o, const json_t *request, char *why, size_t 
   return 0;
 }
 
-/* The configurations that have the rule. */
+/* The configurations that have the rule. Files that are not ours are asked only where none of ours has it: no user is
+ * to meddle with an order by a rule of the same name. */
 static int find(struct order *o, const struct worker *w, char *why, size_t why_len) {
   size_t all = 0;
   struct config *c;
@@ -69,12 +70,14 @@ static int find(struct order *o, const struct worker *w, char *why, size_t why_l
     snprintf(why, why_len, "out of memory");
     return -1;
   }
-  LIST_FOREACH(c, &w->configs, link) {
-    if (o->path && strcmp(o->path, c->path) != 0)
-      continue;
-    const char *rule = rulename_find(c, o->rule, why, why_len);
-    if (rule)
-      o->steps[o->count++] = (struct step){.config = c, .rule = rule};
+  for (int pass = 0; pass < 2 && !o->count; pass++) {
+    LIST_FOREACH(c, &w->configs, link) {
+      if ((o->path && strcmp(o->path, c->path) != 0) || (pass == 0 && !c->trusted))
+        continue;
+      const char *rule = rulename_find(c, o->rule, why, why_len);
+      if (rule)
+        o->steps[o->count++] = (struct step){.config = c, .rule = rule};
+    }
   }
   return o->count ? 0 : -1;
 }

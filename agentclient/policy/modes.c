@@ -67,7 +67,7 @@ const char *policy_mode_wrong(const struct policy_item *item, enum rules_mode mo
   if (mode == RULES_CANARY && item->rule.kind != RULES_CONNECT)
     return "canary is for connect rules; a listen rule is off, permissive or enforce";
   if (mode != RULES_OFF && item->allow.count == 0)
-    return "it has no allow list; name in the file who may talk first";
+    return "it has no allow list; write there who may talk, as in `allow: [ spiffe://example.org/web ]`, first";
   if (percent != UINT32_MAX && item->rule.kind != RULES_CONNECT)
     return "a percentage is for connect rules with mode canary";
   if (percent != UINT32_MAX && percent > 100)
