@@ -60,7 +60,7 @@ static void name_after(int end, int tcp, const struct arena_slot *slot) {
   (void)bind(end, (struct sockaddr *)&sun, len);
 }
 
-static int take(struct worker *w, struct slots *slots, struct slots_ticket t, int *tcp, int *theirs) {
+static int take(struct worker *w, struct slots *slots, struct slots_ticket t, pid_t pid, int *tcp, int *theirs) {
   const struct arena_slot *slot = slots_live(slots, t);
   int pair[2];
   if (!slot || !is_connected_tcp(*tcp) || live_revoked(slots, t))
@@ -82,7 +82,7 @@ static int take(struct worker *w, struct slots *slots, struct slots_ticket t, in
     return -EMFILE;
   }
   name_after(pair[0], *tcp, copy);
-  int rc = relay_take(w->relay, copy, *tcp, pair[0]);
+  int rc = relay_take(w->relay, copy, *tcp, pair[0], pair[1], pid);
   *tcp = -1;
   if (rc != 0) {
     close(pair[1]);
@@ -104,7 +104,8 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
   }
   struct slots *slots = listeners_arena(c->worker, m.arena_id, s);
   int theirs = -1,
-      rc = slots ? take(c->worker, slots, (struct slots_ticket){m.slot, m.slot_use}, &fds[0], &theirs) : -ENOENT;
+      rc = slots ? take(c->worker, slots, (struct slots_ticket){m.slot, m.slot_use}, c->cred.pid, &fds[0], &theirs)
+                 : -ENOENT;
   if (rc == -ENOENT) {
     ctl_reply(c, WIRE_NOT_FOUND, EACCES, "no such connection");
     return;

@@ -37,6 +37,9 @@ struct passage {
   bool inward_shut, outward_shut;   /* and it was passed on */
   bool gone;                        /* the program closed its end */
   bool dead;                        /* nothing more can come of it */
+  bool broken;                      /* and not because both sides said so */
+  pid_t pid;                        /* who asked for it */
+  uint64_t cookie;                  /* of the program's end */
 };
 
 /* Moves what can be moved now; scratch: PIPE_BYTES. Sets p->dead when the connection is over. */
@@ -44,6 +47,9 @@ void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events);
 /* What its two legs wait for now. */
 uint32_t passage_tcp_events(const struct passage *p);
 uint32_t passage_pair_events(const struct passage *p);
+/* reset.c: whoever reads at the program's end, which this cookie names, is going to see ECONNRESET. */
+bool reset_mark(pid_t pid, uint64_t cookie);
+
 /* Ends it: close_notify where the program ended cleanly; closes, wipes, frees. */
 void passage_free(struct passage *p);
 

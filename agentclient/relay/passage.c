@@ -48,7 +48,8 @@ static bool give_rest(struct passage *p, struct pipe_rest *r, give_fn give) {
   while (r->len > 0) {
     ssize_t n = give(p, r->data + r->at, r->len);
     if (n < 0) {
-      p->dead = p->dead || !passing(errno);
+      if (!passing(errno))
+        p->dead = p->broken = true;
       return false;
     }
     r->at += (size_t)n;
@@ -64,7 +65,7 @@ static bool give_now(struct passage *p, struct pipe_rest *r, give_fn give, const
   while (done < n) {
     ssize_t k = give(p, data + done, n - done);
     if (k < 0 && !passing(errno))
-      p->dead = true;
+      p->dead = p->broken = true;
     if (k < 0)
       break;
     done += (size_t)k;
@@ -72,7 +73,7 @@ static bool give_now(struct passage *p, struct pipe_rest *r, give_fn give, const
   if (done == n)
     return true;
   if (!p->dead && !keep_rest(r, data + done, n - done))
-    p->dead = true;
+    p->dead = p->broken = true;
   return false;
 }
 
@@ -83,7 +84,8 @@ static void inward(struct passage *p, uint8_t *scratch) {
     struct iovec iov = {scratch, PIPE_BYTES};
     ssize_t n = conn_readv(&p->conn, p->tcp.fd, &iov, 1, MSG_DONTWAIT);
     if (n < 0) {
-      p->dead = !passing(errno);
+      if (!passing(errno))
+        p->dead = p->broken = true;
       return;
     }
     if (n == 0)
@@ -121,7 +123,7 @@ static void outward(struct passage *p, uint8_t *scratch) {
 
 void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events) {
   if (p->slot->w_len > 0 && conn_flush(&p->conn, p->tcp.fd) < 0)
-    p->dead = true;
+    p->dead = p->broken = true;
   if (pair_events & (EPOLLHUP | EPOLLERR))
     p->gone = true;
   if (!p->dead)
@@ -152,6 +154,8 @@ uint32_t passage_pair_events(const struct passage *p) {
 }
 
 void passage_free(struct passage *p) {
+  if (p->broken && !p->gone)
+    reset_mark(p->pid, p->cookie);
   /* Where the program did not read to the end, closing with unread bytes resets the peer, as TCP would. */
   conn_close(&p->conn, p->tcp.fd);
   conn_free(&p->conn);

@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define BATCH 32
@@ -190,7 +191,8 @@ static int start(struct relay *r) {
   return -rc;
 }
 
-int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair) {
+int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair, int theirs, pid_t pid) {
+  socklen_t len = sizeof(uint64_t);
   struct passage *p = calloc(1, sizeof *p);
   int rc = p ? conn_adopt(&p->conn, slot) : -ENOMEM;
   if (rc == 0 && !r->started)
@@ -203,6 +205,8 @@ int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair) {
     return rc;
   }
   p->slot = slot;
+  p->pid = pid;
+  getsockopt(theirs, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
   p->tcp = (struct leg){.passage = p, .fd = tcp};
   p->pair = (struct leg){.passage = p, .fd = pair};
   pthread_mutex_lock(&r->lock);

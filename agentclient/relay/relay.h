@@ -13,6 +13,7 @@
 #include "svidwrap/arena.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct relay;
 struct relay *relay_new(void);    /* the thread starts with the first connection; NULL: out of memory */
@@ -22,8 +23,9 @@ void relay_free(struct relay *r); /* ends all connections */
 struct arena_slot *relay_slot_new(void);
 void relay_slot_free(struct arena_slot *slot); /* wipes */
 
-/* Takes over the slot, the TCP socket and our end of the pair, whatever it answers. 0 or a negative errno. */
-int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair);
+/* Takes over the slot, the TCP socket and our end of the pair, whatever it answers. theirs stays the caller's; pid:
+ * whose it is going to be, to be told of a broken connection. 0 or a negative errno. */
+int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair, int theirs, pid_t pid);
 
 struct relay_totals {
   uint64_t live, bytes_in, bytes_out;

@@ -266,6 +266,30 @@ static void image_relay_names(void) {
   say_names(0, &client);
 }
 
+/* The peer resets: what the program that was executed sees on its standard input. */
+static void relay_reset(void) {
+  int s, c;
+  pair(&s, &c);
+  pid_t kid = fork();
+  if (kid == 0) {
+    role("child");
+    close(c);
+    dup2(s, 0);
+    close(s);
+    char b[10];
+    CALL(read(0, b, 5));
+    CALL(read(0, b, 5));
+    _exit(0);
+  }
+  close(s);
+  CALL(write(c, "hello", 5));
+  nap(100);
+  struct linger reset = {1, 0};
+  CALL(setsockopt(c, SOL_SOCKET, SO_LINGER, &reset, sizeof reset));
+  CALL(close(c));
+  child_status(kid);
+}
+
 const struct scenario s_relay[] = {{"relay_bulk", relay_bulk},
                                    {"relay_in_mid_stream", relay_in_mid_stream},
                                    {"relay_printf", relay_printf},
@@ -274,5 +298,6 @@ const struct scenario s_relay[] = {{"relay_bulk", relay_bulk},
                                    {"relay_nonblocking", relay_nonblocking},
                                    {"relay_of_an_inetd", relay_of_an_inetd},
                                    {"relay_names", relay_names},
+                                   {"relay_reset", relay_reset},
                                    {"image_relay_names", image_relay_names},
                                    {NULL, NULL}};

@@ -38,7 +38,7 @@ static void move(struct moved *m) {
   int pair[2];
   copy_out(m);
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-  assert_int_equal(relay_take(m->relay, m->copy, dup(m->r.fd), pair[0]), 0);
+  assert_int_equal(relay_take(m->relay, m->copy, dup(m->r.fd), pair[0], pair[1], getpid()), 0);
   m->fd = pair[1];
   atomic_store(&m->r.slot->state, ARENA_MOVED);
 }
@@ -132,7 +132,21 @@ static void test_a_bad_record_ends_it_and_shows_nothing(void **state) {
   assert_int_equal(send(m.r.peer_fd, wire, n, 0), n);
   struct pollfd f = {.fd = m.fd, .events = POLLIN};
   assert_int_equal(poll(&f, 1, 10000), 1);
-  assert_true(read(m.fd, got, sizeof got) <= 0);
+  assert_fails(read(m.fd, got, sizeof got), ECONNRESET);
+  close_moved(&m);
+}
+
+/* A stream that is cut off is no end of stream; what came before the cut does come. */
+static void test_a_cut_is_no_end(void **state) {
+  (void)state;
+  struct moved m;
+  uint8_t got[100];
+  open_moved(&m, (struct rig_options){0});
+  move(&m);
+  rig_send_record(&m.r, RECORD_DATA, "almost all", 10);
+  shutdown(m.r.peer_fd, SHUT_WR);
+  read_all(m.fd, got, 10);
+  assert_fails(read(m.fd, got, 1), ECONNRESET);
   close_moved(&m);
 }
 
@@ -230,6 +244,7 @@ int main(void) {
       cmocka_unit_test(test_nothing_is_lost_in_mid_stream),
       cmocka_unit_test(test_the_ends_of_both_directions),
       cmocka_unit_test(test_a_bad_record_ends_it_and_shows_nothing),
+      cmocka_unit_test(test_a_cut_is_no_end),
       cmocka_unit_test(test_backpressure),
       cmocka_unit_test(test_a_tampered_slot_is_refused),
       cmocka_unit_test(test_a_connection_at_its_end_does_not_move),
