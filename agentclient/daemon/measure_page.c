@@ -192,6 +192,18 @@ static bool labelled_before(const struct worker *w, const struct config *c) {
 static uint64_t generation(const struct config *c) { return atomic_load(&c->rules->generation); }
 static uint64_t reloads(const struct config *c) { return c->reloads; }
 static uint64_t failures(const struct config *c) { return c->reload_failures; }
+static uint64_t unresolved(const struct config *c) {
+  const char *name;
+  uint32_t rule;
+  uint64_t n = 0;
+  for (size_t i = 0; policy_host_at(c->policy, i, &name, &rule); i++) {
+    bool found = false;
+    for (size_t k = 0; k < c->found_count && !found; k++)
+      found = strcmp(c->found[k].name, name) == 0;
+    n += !found;
+  }
+  return n;
+}
 static uint64_t failing(const struct config *c) { return c->failure[0] != '\0'; }
 
 static void policies(struct metrics *m, const struct worker *w) {
@@ -205,6 +217,7 @@ static void policies(struct metrics *m, const struct worker *w) {
       {"policy_reloads_total", "Changed configurations that came into force.", METRICS_COUNTER, reloads},
       {"policy_reload_failures_total", "Changed configurations that were refused.", METRICS_COUNTER, failures},
       {"policy_reload_failing", "1: the file is not what is in force, for it was refused.", METRICS_GAUGE, failing},
+      {"policy_hosts_unresolved", "Host names in rules for which there is no address.", METRICS_GAUGE, unresolved},
   };
   const struct config *c, *e;
   for (size_t i = 0; i < sizeof families / sizeof *families; i++) {

@@ -30,9 +30,9 @@ static struct rules_table *compile(const struct policy *p, const struct policy_a
   return NULL;
 }
 
-static void publish(struct config *c, const struct rules_table *fresh) {
+/* generation: of the policy; new addresses make no new one. */
+static void publish(struct config *c, const struct rules_table *fresh, uint32_t generation) {
   struct rules_table *t = c->rules;
-  uint32_t generation = atomic_load(&t->generation) + 1;
   config_rules_lock(c);
   t->count = fresh->count;
   memcpy(t->entry, fresh->entry, fresh->count * sizeof *t->entry);
@@ -62,7 +62,7 @@ int config_apply(struct worker *w, struct config *c, struct policy *fresh, char 
   struct policy *old = c->policy;
   c->policy = fresh;
   canary_mark(w, c, t);
-  publish(c, t);
+  publish(c, t, atomic_load(&c->rules->generation) + 1);
   free(t);
   w->policy_generation++;
   rematch(w, c);
@@ -114,7 +114,7 @@ int config_set_addresses(struct worker *w, struct config *c, const struct policy
   c->found = copy;
   c->found_count = count;
   canary_mark(w, c, t);
-  publish(c, t);
+  publish(c, t, atomic_load(&c->rules->generation));
   free(t);
   /* The policy is the same: what lives was judged by it, and no name server's answer ends it. */
   rematch_connects(w, c);

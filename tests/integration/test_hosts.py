@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import threading
+import urllib.request
 
 from harness import NATIVE, PYTHON, SVIDWRAP, TD, Skip, entry, until, which
 
@@ -279,23 +280,31 @@ def test_ipv6(t):
         assert ask(t, config, port, db="::1") == t.marker.decode()
 
 
+def unresolved(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        return int(re.search(r"^svidwrap_policy_hosts_unresolved{.*} (\d+)$", page.read().decode(), re.M)[1])
+
+
 def test_a_name_that_resolves_later(t):
     """The daemon asks again and again; then the address is covered in programs that run already."""
     if NATIVE:
         raise Skip("natively there is no daemon")
-    port = t.port()
+    port, at = t.port(), t.port()
     t.agent([entry(ID)])
-    config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port))
+    config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port),
+                      metrics={"listen": f"127.0.0.1:{at}"})
     argv = world(t, t.wrap(config, [PYTHON, "-c", SERVER, str(port)]))
     hosts = argv[argv.index("sh", argv.index("-c")) + 1]
     t.listening(port, proc=t.spawn(argv, name="server"))
     until("the complaint", lambda: "host name db.test of a connect rule: " in log(t))
     assert "db.test: does not resolve" in t.run([SVIDWRAP, "status"]).decode()
+    assert unresolved(at) == 1
     with open(hosts, "a") as f:  # in place: it is mounted
         f.write(f"{HOME} db.test\n")
     until("the answer", lambda: "db.test of a connect rule resolves again" in log(t), timeout=40)
     assert f"db.test: {HOME}\n" in t.run([SVIDWRAP, "status"]).decode()
     assert json.loads(t.run([SVIDWRAP, "status", "--json"]))["configs"][0]["hosts"] == {"db.test": [HOME]}
+    assert unresolved(at) == 0
     with t.watch(port):
         assert ask(t, config, port, host=HOME, how="by address") == t.marker.decode()
 

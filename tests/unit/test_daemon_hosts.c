@@ -99,6 +99,14 @@ static int covered(const struct program *p, const char *ip) {
   return rule;
 }
 
+static uint32_t generation(const struct program *p) {
+  struct rules_table *t = mmap(NULL, sizeof *t, PROT_READ, MAP_SHARED, p->rules, 0);
+  assert_true(t != MAP_FAILED);
+  uint32_t n = atomic_load(&t->generation);
+  munmap(t, sizeof *t);
+  return n;
+}
+
 static int request_as(struct program *p, int tcp, const char *ip, uint16_t port, const char *name) {
   struct wire_connect m = {.token = p->welcome.token, .dest_len = sizeof(struct sockaddr_in)};
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -280,8 +288,10 @@ static void a_name_that_resolves_later_is_covered_then(void **state) {
   configure("", DB);
   begin_program(&p);
   assert_int_equal(covered(&p, "127.0.0.1"), -1);
+  uint32_t before = generation(&p);
   db_is_at("127.0.0.1");
   eventually(covered(&p, "127.0.0.1") == 0);
+  assert_int_equal(generation(&p), before); /* it is the same policy */
   end_program(&p);
 }
 
