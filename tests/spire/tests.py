@@ -384,3 +384,19 @@ def test_two_federated_trust_domains(t, spire):
     proc.wait(40)
     assert b"good 0 bad 1 EACCES" in proc.out(), proc.text()
     t.audited(result="denied", direction="outbound", server_spiffe_id=f"{TD}/redis", reason=re.compile(DOMAIN))
+
+
+def test_the_daemons_own_identity(t, spire):
+    """identity.scope: daemon: the agent attests svidwrap itself, for programs that have no entry; and again after a
+    restart of the agent, while everybody sits idle."""
+    r = Redis(t, spire, register=False, identity={"scope": "daemon"})
+    r.register("redis", exe(harness.SVIDWRAP), ttl=10)
+    r.serve()
+    assert r.ping()
+    t.audited(direction="inbound", result="allowed", client_spiffe_id=f"{TD}/redis", server_spiffe_id=f"{TD}/redis")
+    old = r.serial()
+    spire.stop_agent()
+    until("the SVID has expired", lambda: r.serial() is None, pause=0.5)
+    spire.start_agent()
+    until("a fresh SVID", lambda: r.serial() not in (None, old), timeout=SOON, pause=0.1)
+    assert r.ping()
