@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 
-from apps import MANY_CLIENT, client, echo_server, exchange
+from apps import LONG_CLIENT, MANY_CLIENT, client, echo_server, exchange
 from harness import NATIVE, PYTHON, TD, WAIT, Skip, entry, until
 from pki import CA, client_context
 
@@ -145,6 +145,46 @@ def test_a_program_that_exec_starts_as_another_user_is_somebody_else(t):
     with t.watch(port):
         t.run(t.wrap(theirs, argv, how="preload"))
     until("the connection", lambda: inbound(t, port) == [NOBODY_ID])
+
+
+def test_a_live_connection_goes_on_when_the_server_drops_root(t):
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    server = t.wrapped(config, [PYTHON, "-c", DROPPER, str(port)], name="dropper")
+    t.listening(port, proc=server)
+    with t.watch(port):
+        c = client(t, config, LONG_CLIENT, port, 40, 0.1)
+        c.line("exchange 3$")
+        server.kill(10)
+        server.line("^dropped$")
+        assert c.ok().endswith(b"all well\n"), c.text()
+        until("the SVID of nobody", lambda: identity(port) == NOBODY_ID, pause=0.1)
+
+
+def test_a_server_that_drops_root_beyond_its_configuration_serves_nobody(t):
+    """Whom it has become cannot read the file: it is not served as root on, and the log says why."""
+    ca = two_users(t)
+    pair = ca.leaf("peer", PEER)
+    port = t.port()
+    config = t.both(port, allow=[PEER], identity_wait="300ms")
+    os.chmod(config, 0o600)
+    server = t.wrapped(config, [PYTHON, "-c", DROPPER, str(port)], name="dropper")
+    t.listening(port, proc=server)
+    assert identity(port, pair) == ROOT_ID
+    server.kill(10)
+    server.line("^dropped$")
+    server.line(f"{config}: Permission denied; every TCP connect and listen is refused")
+
+    def shown():
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as raw:
+            raw.settimeout(1)
+            try:
+                with client_context(pair).wrap_socket(raw) as s:
+                    return s.getpeercert(binary_form=True)
+            except (OSError, ssl.SSLError):
+                return None
+    assert shown() is None
 
 
 # PORT: listens as root, and hands the listener to a server that runs as nobody, as inetd does ("wait", with a user).

@@ -384,6 +384,19 @@ def test_two_federated_trust_domains(t, spire):
     proc.wait(40)
     assert b"good 0 bad 1 EACCES" in proc.out(), proc.text()
     t.audited(result="denied", direction="outbound", server_spiffe_id=f"{TD}/redis", reason=re.compile(DOMAIN))
+    # The partner's CA rotates: its new root has to come over before anybody of it is served again.
+    partner.authority("prepare")
+    spire.federate(partner)
+    time.sleep(3)  # the agents are to have both roots
+    partner.authority("activate", "prepared")
+    partner.authority("taint", "old")
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
+        assert r.ping(config=dial)
+    partner.authority("revoke", "old")
+    spire.federate(partner)
+    time.sleep(3)
+    assert r.ping(config=dial)
 
 
 def test_the_daemons_own_identity(t, spire):
