@@ -121,6 +121,31 @@ def test_openssl_server_updates_its_keys(t):
     assert s.text().count("SSL_do_handshake -> 1") == 5, s.text()  # it says so late, for its output is a file
 
 
+def test_the_rules_protocols_are_agreed_on_with_an_openssl_server(t):
+    a, port = agent(t), t.port()
+    s = Command(t, ["s_server", "-accept", f"127.0.0.1:{port}", "-tls1_3", "-alpn", "h2", "-Verify", "3", *files(a)])
+    s.hear("ACCEPT")
+    config = t.config(connect=[{"to": f"127.0.0.1:{port}", "allow": [PEER], "alpn": ["h2", "http/1.1"]}])
+    proc = t.wrapped(config, [PYTHON, "-c", TERMINAL, str(port)])
+    proc.line("^connected")
+    s.say("line")
+    proc.line("^got line$")
+    s.say("Q")
+    until("s_server ends", lambda: s.popen.poll() is not None)
+    assert "advertised by the client: h2, http/1.1" in s.text() and "selected: h2" in s.text(), s.text()
+
+
+def test_one_that_speaks_none_of_the_rules_protocols_refuses_us(t):
+    a, port = agent(t), t.port()
+    s = Command(t, ["s_server", "-accept", f"127.0.0.1:{port}", "-tls1_3", "-alpn", "spdy", "-Verify", "3", *files(a)])
+    s.hear("ACCEPT")
+    config = t.config(connect=[{"to": f"127.0.0.1:{port}", "allow": [PEER], "alpn": ["h2"]}])
+    proc = t.wrapped(config, [PYTHON, "-c", TERMINAL, str(port)])
+    assert proc.wait() != 0 and "Permission denied" in proc.text(), proc.text()
+    t.audited(result="refused_by_peer", direction="outbound",
+              reason="refused by the peer: alert no_application_protocol")
+
+
 TERMINAL = """
 import socket, sys
 s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
