@@ -70,6 +70,8 @@ void plain_tell(int fd, const struct rules_entry *rule, uint32_t why, const stru
   memcpy(&m.dest, dest, len < sizeof m.dest ? len : sizeof m.dest);
   if (libc_real()->getsockname(fd, (struct sockaddr *)&m.local, &m.local_len) != 0)
     m.local_len = 0;
+  socklen_t cookie_len = sizeof m.cookie;
+  libc_real()->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &m.cookie, &cookie_len);
   session_header(&m.hdr, WIRE_PLAIN, sizeof m);
   if (session_post(&m, sizeof m, offsetof(struct wire_plain, token)) != 0)
     session_complain("the daemon could not be told of a connection in plaintext (%s): no audit line for it; it goes "

@@ -215,5 +215,7 @@ void canary_plain(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                                 .plaintext = why,
                                 .result = &none};
   (void)report_connection(&r); /* it is out already */
+  if (rule != UINT32_MAX)
+    live_told(c->worker, s, &m, rule);
   ctl_reply(c, WIRE_OK, 0, "%s", "");
 }

@@ -100,7 +100,12 @@ int live_add(struct worker *w, const struct live_new *n) {
   l->hosts = copy_hosts(n->hosts, &ok);
   l->peer = strdup(n->result ? n->result->peer.text : "");
   l->self = strdup(n->result ? n->result->self.text : "");
-  identify(l, n->fd);
+  if (n->socket) {
+    l->id = n->socket->id;
+    l->inode = n->socket->inode;
+  } else {
+    identify(l, n->fd);
+  }
   if (!ok || !l->peer || !l->self) {
     free(l->hosts);
     free(l->peer);
@@ -120,6 +125,26 @@ int live_add(struct worker *w, const struct live_new *n) {
   if (l->plain)
     judge(l); /* it was under way when the program took it: the policy may be another by now */
   return 0;
+}
+
+void live_told(struct worker *w, struct session *s, const struct wire_plain *m, uint32_t rule) {
+  struct diag_id id;
+  struct diag_socket found;
+  /* What it names may be anybody's. The kernel knows whose it is. */
+  if (w->diag < 0 || m->local_len < sizeof(sa_family_t) ||
+      diag_id(&id, (const struct sockaddr *)&m->local, (const struct sockaddr *)&m->dest, m->cookie) != 0 ||
+      diag_look(w->diag, &id, &found) != 0 || found.uid != s->uid || found.inode == 0)
+    return;
+  found.id = id;
+  struct live_new n = {.session = s,
+                       .rule = rule,
+                       .fd = -1,
+                       .socket = &found,
+                       .match = (const struct sockaddr *)&m->dest,
+                       .match_len = m->dest_len,
+                       .hosts = &m->hosts};
+  if (live_add(w, &n) != 0)
+    log_error(w->log, "out of memory: a connection in plaintext will not end when its rule does");
 }
 
 bool live_revoked(const struct slots *a, struct slots_ticket t) {

@@ -50,7 +50,8 @@ struct live_new {
   struct session *session;
   bool inbound;
   uint32_t rule;
-  int fd; /* the TCP socket; not kept */
+  int fd;                           /* the TCP socket; not kept */
+  const struct diag_socket *socket; /* in its place, where we never had it; NULL: fd */
   const struct sockaddr *match;
   socklen_t match_len;
   const struct rules_hosts *hosts; /* or NULL */
@@ -72,6 +73,9 @@ void live_relayed(const struct slots *a, struct slots_ticket t);
 
 /* Does somebody hold the socket this very moment? false also where the kernel cannot show it to us. */
 bool live_open(const struct worker *w, const struct live *l);
+/* A connection that the program made itself, in plaintext, as it tells. Believed if the socket is its user's. */
+void live_told(struct worker *w, struct session *s, const struct wire_plain *m, uint32_t rule);
+
 /* Now and then: forgets what is over, a bounded number at a time. */
 void live_sweep(struct worker *w);
 void live_free_all(struct worker *w);

@@ -148,6 +148,12 @@ void report_alert(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
            handshake_alert_name(m.alert));
   if (spiffeid_parse(&h.peer, m.peer_id, m.peer_id_len, 1, &why) != 0)
     h.peer.len = 0;
+  /* The index in its slot is of the policy of that day. */
+  bool known = m.local_len >= sizeof(sa_family_t) && m.remote_len >= sizeof(sa_family_t);
+  const struct live *live =
+      known ? live_find(c->worker, s, (struct sockaddr *)&m.local, (struct sockaddr *)&m.remote) : NULL;
+  if (live)
+    m.rule = live->rule;
   const struct policy_rule *rule = policy_rule_at(s->config->policy, m.rule);
   const struct policy_settings *set = policy_settings(s->config->policy);
   struct identity *id = source_identity(s->source);

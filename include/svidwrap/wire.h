@@ -208,6 +208,7 @@ struct wire_plain {
   uint32_t rule; /* rules_entry.rule */
   uint32_t why;  /* enum wire_plain_why */
   uint32_t local_len, dest_len;
+  uint64_t cookie;                     /* SO_COOKIE */
   struct sockaddr_storage local, dest; /* local_len 0: not known yet */
   struct rules_hosts hosts;            /* as in wire_connect */
 };

@@ -277,6 +277,22 @@ def test_plaintext_ends_when_the_rule_asks_for_more(t):
     assert c.ok(30).endswith(b"all well\n")
 
 
+def test_a_client_in_plaintext_ends_when_its_rule_asks_for_more(t):
+    """canary -> enforce: what the program dialed in clear is cut."""
+    wrapped_only()
+    port, server, config, _, _, holder = stage(t, "epoll", rule={"mode": "permissive"})
+    replace(config, changed(config, '"mode": "permissive"', '"mode": "canary", "percent": 0'))
+    c = waiter(t, config, port)
+    t.audited(result="plaintext", direction="outbound")
+    followed(t, config)
+    replace(config, changed(config, '"mode": "canary", "percent": 0', '"mode": "enforce"'))
+    c.line("^read (.*)$")
+    c.line("^connect 0$")
+    t.audited(event="revocation", result="closed", direction="outbound", reason="the new policy asks for mutual TLS here")
+    t.audited(event="connection", result="allowed", direction="outbound")
+    holder.line("^end ")
+
+
 def test_revocation_under_load(t):
     """Redis with clients at full speed: all of them end, nobody comes back, and the server lives."""
     wrapped_only()
