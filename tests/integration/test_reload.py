@@ -235,3 +235,52 @@ def test_a_listener_whose_rule_goes_refuses(t):
     in_force(t, server)
     assert c.ask() != "good"
     t.audited(result="failed", direction="inbound", reason="no rule of the new policy covers this listener")
+
+
+def test_a_user_cannot_have_root_read_what_is_not_his(t):
+    """A file of another user's program is read again with that user's rights, and never anybody else's file."""
+    from test_identity import NOBODY, NOBODY_ID, two_users  # they use this file
+    from test_service import service
+    wrapped_only()
+    if os.getuid() != 0:
+        raise Skip("needs root to become another user")
+    two_users(t)
+    port = t.port()
+    home = os.path.join(t.dir, "home")
+    os.mkdir(home, 0o755)
+    os.chown(home, NOBODY, NOBODY)
+    path = os.path.join(home, "svidwrap.yaml")
+    with open(t.config(listen=[{"port": port, "allow": [NOBODY_ID]}], log=None, audit=None)) as f:
+        good = f.read()
+
+    def put(text):
+        with open(path + ".new", "w") as f:
+            f.write(text)
+        os.chown(path + ".new", NOBODY, NOBODY)
+        os.rename(path + ".new", path)
+
+    def point(to):
+        os.symlink(to, path + ".link")
+        os.rename(path + ".link", path)
+
+    put(good)
+    said = service(t, "--all-users", config=t.config()).text
+    proc = t.wrapped(path, [PYTHON, "-c", "import sys, socket, time\ns = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+                            "time.sleep(100)", str(port)], how="preload", user=NOBODY)
+    t.listening(port, proc=proc)
+    followed(t, path)
+    secret = os.path.join(t.dir, "secret")
+    with open(secret, "w") as f:
+        f.write("hunter2: is the password\n")
+    os.chmod(secret, 0o600)
+    point(secret)
+    until("no right to read", lambda: f"{path}: Permission denied" in said())
+    os.chmod(secret, 0o644)
+    point(secret)
+    until("another's file", lambda: f"{path}: belongs to another user than before" in said())
+    os.mkfifo(os.path.join(home, "fifo"))
+    point("fifo")
+    until("no file", lambda: f"{path}: not a regular file" in said())
+    assert "hunter2" not in said()
+    put(good + "# again\n")
+    until("in force again", lambda: f"{path}: the new policy is in force" in said())
