@@ -89,6 +89,7 @@ static void a_connection_that_is_over_is_not_ended_again(void **state) {
   (void)state;
   struct held h;
   held_begin(&h);
+  usleep(300000); /* the daemon has seen that the message was taken */
   close(h.tcp);
   h.tcp = -1;
   atomic_store(&h.slot->state, ARENA_RELEASED);
