@@ -24,14 +24,7 @@ static void set_text(json_t *o, const char *key, const char *text) {
   json_object_set_new(o, key, json_string(format_clean(text, clean, sizeof clean)));
 }
 
-static bool suspended(const struct config *c, uint32_t rule) {
-  for (uint32_t i = 0; i < c->rules->count && i < RULES_MAX; i++)
-    if (c->rules->entry[i].rule == rule && (c->rules->entry[i].flags & RULES_SUSPENDED))
-      return true;
-  return false;
-}
-
-static json_t *rule_json(const struct config *c, uint32_t i, bool counted) {
+static json_t *rule_json(const struct worker *w, const struct config *c, uint32_t i, bool counted) {
   const struct policy_rule *r = policy_rule_at(c->policy, i);
   json_t *o = json_object();
   set_text(o, "name", r->name);
@@ -42,7 +35,10 @@ static json_t *rule_json(const struct config *c, uint32_t i, bool counted) {
   if (r->mode_from)
     set_text(o, "mode_from", r->mode_from);
   json_object_set_new(o, "staged", json_boolean(r->staged));
-  json_object_set_new(o, "suspended", json_boolean(suspended(c, i)));
+  int64_t back_ms = canary_suspended(w, c, r->name);
+  json_object_set_new(o, "suspended", json_boolean(back_ms > 0));
+  if (back_ms)
+    json_object_set_new(o, "resumes_in_ms", json_integer((json_int_t)back_ms));
   set_text(o, "policy", r->audit_only ? "audit" : "enforce");
   for (size_t k = 0; counted && k < LEDGER_RESULTS; k++)
     json_object_set_new(o, results[k], json_integer(0));
@@ -102,10 +98,10 @@ static json_t *hosts_json(const struct config *c) {
   return hosts;
 }
 
-static json_t *config_json(const struct config *c, bool counted, json_t *indices) {
+static json_t *config_json(const struct worker *w, const struct config *c, bool counted, json_t *indices) {
   json_t *o = json_object(), *rules = json_array(), *index = json_object(), *audit = json_object();
   for (uint32_t i = 0; i < policy_rule_count(c->policy); i++) {
-    json_t *rule = rule_json(c, i, counted);
+    json_t *rule = rule_json(w, c, i, counted);
     const struct policy_rule *r = policy_rule_at(c->policy, i);
     if (counted)
       index_rule(index, r->kind == RULES_LISTEN ? "listen" : "connect", r->name, rule);
@@ -134,7 +130,7 @@ json_t *status_configs(const struct worker *w, bool all, uid_t uid) {
   const struct config *c;
   LIST_FOREACH(c, &w->configs, link)
   if (all || used_by(w, c, uid))
-    json_array_append_new(list, config_json(c, all || !c->trusted, indices));
+    json_array_append_new(list, config_json(w, c, all || !c->trusted, indices));
   ledger_each(w->ledger, add_line, indices);
   json_decref(indices);
   return list;

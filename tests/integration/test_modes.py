@@ -3,6 +3,7 @@
 suspended comes back, and a mode that changes under load costs nobody a request. What is to be protected stays so: the
 wire shows the markers of plaintext connections and none of the others."""
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ import socket
 import time
 
 from apps import ECHO_SERVER, LONG_CLIENT, MANY_CLIENT, client, echo_server
-from harness import NATIVE, PROGRAMS, PYTHON, TD, WAIT, Failure, Skip, WireWatch, entry, need, until, which
+from harness import NATIVE, PROGRAMS, PYTHON, SVIDWRAP, TD, WAIT, Failure, Skip, WireWatch, entry, need, until, which
 from test_differential import Hole, compare, names, trace
 from test_programs import CLIENT, SERVER, Nginx, Postgres
 
@@ -324,6 +325,8 @@ def test_a_failing_canary_is_suspended_and_comes_back(t):
                               "on_failure": "suspend", "suspend_for": "2s"}], handshake_timeout="5s")
     p = client(t, dial, MANY_CLIENT, port, times=400, pause=0.02)
     t.audited(event="canary", result="suspended", rule="out", reason=re.compile("2 s"))
+    rule = json.loads(t.run([SVIDWRAP, "status", "--json"]))["configs"][0]["rules"][0]
+    assert rule["mode"] == "canary" and rule["suspended"] in (True, False), rule
     p.line("^exchange")
     t.audited(event="canary", result="resumed", rule="out")
     until("suspended again", lambda: len(lines(t, event="canary", result="suspended")) > 1)
@@ -331,6 +334,27 @@ def test_a_failing_canary_is_suspended_and_comes_back(t):
     p.stop()
     first = p.out().split(b"\n", 1)[0]
     assert first.startswith(b"error"), first  # that one was lost, and not silently let through
+
+
+FORKS_CAT = r'''
+import socket, subprocess, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    c, _ = l.accept()
+    p = subprocess.Popen(["/bin/cat"], stdin=c, stdout=c)
+    c.close()
+'''
+
+
+def test_a_plaintext_connection_may_be_inherited(t):
+    """inetd's way: the number is an ordinary socket, and the image that gets it on its standard streams keeps it."""
+    only_wrapped()
+    t.agent([entry(ID)])
+    port = t.port()
+    serve = t.config(listen=[{"port": port, "mode": "permissive", "allow": [ID]}])
+    t.listening(port, proc=t.wrapped(serve, [PYTHON, "-c", FORKS_CAT, str(port)], name="inetd"))
+    for _ in range(3):
+        plain_exchange(port, t.marker, times=3)
 
 
 # ---- off, and prepared for more -----------------------------------------------------------------------------------
@@ -366,6 +390,51 @@ def test_a_client_in_plaintext_hears_of_a_new_daemon(t):
     t.audited(result="allowed", direction="outbound", pid=p.pid)
     p.stop()
     assert b"error" not in p.out(), p.out()[-500:]
+
+
+LATE_LISTENER = r'''
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))):  # HELLO, and the rules
+    print("ready", flush=True)
+sys.stdin.read()
+l = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+print("listens", flush=True)
+while True:
+    c, _ = l.accept()
+    c.sendall(c.recv(1000))
+    c.close()
+'''
+SQUATTER = r'''
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind("\0" + sys.argv[1])
+s.listen()
+print("there", flush=True)
+time.sleep(100)
+'''
+
+
+def test_staged_off_listens_natively_where_the_daemon_is_out_of_reach(t):
+    """Somebody else has the daemon's name: nothing can be registered, and the rule lets plaintext through anyway."""
+    only_wrapped()
+    if os.getuid() != 0:
+        raise Skip("needs root, to be two users")
+    t.agent([entry(ID)])
+    port, other = t.port(), t.port()
+    echo = t.spawn([PYTHON, "-c", ECHO_SERVER, str(other)])
+    t.listening(other, proc=echo)
+    both = t.config(listen=[{"port": port, "mode": "off", "allow": [ID]}],
+                    connect=[{"to": f"127.0.0.1:{other}", "mode": "off", "allow": [ID]}])
+    r, w = os.pipe()
+    p = t.wrapped(both, [PYTHON, "-c", LATE_LISTENER, str(other), str(port)], name="late", stdin=r)
+    os.close(r)
+    p.line("^ready$")
+    assert t.stop_daemons()
+    t.spawn([PYTHON, "-c", SQUATTER, f"svidwrap/daemon/0/{t.instance}"], user=65534, name="squatter").line("^there$")
+    os.close(w)
+    p.line("^listens$")
+    plain_exchange(port, t.marker)
+    assert "another mode will not reach it" in p.err().decode(), p.err()
 
 
 # ---- the whole way, and back ----------------------------------------------------------------------------------------
