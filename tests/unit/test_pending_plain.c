@@ -383,9 +383,10 @@ static void a_thread_that_waits_to_read_reads(void **state) {
   pthread_t t;
   assert_int_equal(dial(fd, &fake_net.open), -1);
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  fake_late = (struct rules_entry){.kind = RULES_CONNECT, .mode = RULES_OFF, .flags = RULES_STAGED};
+  fake_late_at = 1;
   pthread_create(&t, NULL, read_in_thread, &r);
   usleep(20000);
-  rule(RULES_OFF, 100, RULES_STAGED);
   fake_release(FAKE_CONTRARY);
   int peer = libc_real()->accept4(fake_net.open_fd, NULL, NULL, SOCK_CLOEXEC);
   assert_int_equal(send(peer, "pong", 4, 0), 4);
