@@ -227,7 +227,7 @@ static void timed_out(evutil_socket_t fd, short what, void *arg) {
 
 bool hostnames_wait_begin(struct hostnames *h, const struct config *c, struct hostnames_wait *wait,
                           void (*fn)(struct hostnames_wait *wait, bool gone)) {
-  struct timeval tv = clock_timeval(HOSTNAMES_WAIT_MS);
+  struct timeval tv = clock_timeval(RESOLVER_PATIENCE_MS);
   if (!pending(h, c))
     return false;
   wait->owner = h;

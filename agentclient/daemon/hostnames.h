@@ -13,10 +13,6 @@
 
 #include <event2/event_struct.h>
 
-/* A program waits in connect() meanwhile. A name server may take longer: then its names are covered when it answers.
- */
-#define HOSTNAMES_WAIT_MS 2000
-
 struct worker;
 struct hostnames;
 

@@ -363,7 +363,7 @@ void resolver_again(struct resolver *r, const char *name) {
 
 bool resolver_pending(const struct resolver *r, const char *name) {
   const struct host *h = find(r, name);
-  return h && h->busy && (!h->tried || h->asked);
+  return h && h->busy && (!h->tried || h->asked) && clock_ms() - h->begun_ms < RESOLVER_PATIENCE_MS;
 }
 
 bool resolver_found(const struct resolver *r, const char *name, struct policy_addresses *out) {

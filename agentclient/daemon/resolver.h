@@ -16,9 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RESOLVER_ADDRESSES  64     /* of one name; the newest stay */
-#define RESOLVER_REFRESH_MS 30000  /* between lookups of a name, and at most between those that fail */
-#define RESOLVER_KEEP_MS    600000 /* so long an address counts after it was last in an answer: programs cache, too */
+#define RESOLVER_ADDRESSES   64     /* of one name; the newest stay */
+#define RESOLVER_REFRESH_MS  30000  /* between lookups of a name, and at most between those that fail */
+#define RESOLVER_PATIENCE_MS 2000   /* a program waits in connect() meanwhile */
+#define RESOLVER_KEEP_MS     600000 /* so long an address counts after it was last in an answer: programs cache, too */
 
 struct resolver;
 
@@ -45,7 +46,8 @@ void resolver_end(struct resolver *r);
 
 /* Looks this name up again, now, unless that was done within the last second. */
 void resolver_again(struct resolver *r, const char *name);
-/* Is an answer still to come: the first one, or one that was asked for? */
+/* Is an answer to be waited for: the first one, or one that was asked for? Not of a lookup that has taken
+ * RESOLVER_PATIENCE_MS: name servers that do not answer cost one program time, not each. */
 bool resolver_pending(const struct resolver *r, const char *name);
 /* What is known: pointers into the resolver, good until the next call of it. false: no address. */
 bool resolver_found(const struct resolver *r, const char *name, struct policy_addresses *out);

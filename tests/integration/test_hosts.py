@@ -107,12 +107,12 @@ for line in sys.stdin:
 """
 
 
-def world(t, argv, **hosts):
+def world(t, argv, dns="127.0.0.1", **hosts):
     """argv where /etc/hosts has these names (db -> db.test), and no other name server answers."""
     n = len(os.listdir(t.dir))
     files = []
     for target, text in (("hosts", "127.0.0.1 localhost\n" + "".join(f"{ip} {name}.test\n" for name, ip in hosts.items())),
-                         ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")):
+                         ("resolv.conf", f"nameserver {dns}\n" + "options timeout:1 attempts:1\n" * (dns == "127.0.0.1"))):
         files.append(os.path.join(t.dir, f"{target}-{n}"))
         with open(files[-1], "w") as f:
             f.write(text)
@@ -419,3 +419,23 @@ def test_an_enforced_name_is_where_the_daemon_finds_it(t):
         assert ask(t, config, port, db=HOME) == t.marker.decode()
         assert ask(t, config, port, db="127.0.0.78") == "EACCES"
     assert "refused: the address that it got for db.test is not among those" in log(t)
+
+
+def test_a_name_server_that_never_answers(t):
+    """A program starts all the same, and is covered by the names that it asks for."""
+    if NATIVE:
+        raise Skip("natively there is no daemon")
+    port = t.port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        try:
+            silent.bind(("127.0.77.53", 53))
+        except OSError as e:
+            raise Skip(f"no name server of one's own: {e}") from None
+        t.agent([entry(ID)])
+        config = t.config(listen=[{"port": port, "allow": [ID]}], connect=rule(port))
+        t.run(world(t, t.wrap(config, ["/bin/true"]), dns="127.0.77.53"))  # the daemon's world
+        server = t.spawn(world(t, t.wrap(config, [PYTHON, "-c", SERVER, str(port)])), name="server")
+        t.listening(port, proc=server)
+        with t.watch(port):
+            assert ask(t, config, port, db=HOME) == t.marker.decode()
+        assert "does not resolve" in t.run([SVIDWRAP, "status"]).decode()
