@@ -208,6 +208,7 @@ static int remember_source(struct config *c, const struct config_source *src, co
   memcpy(c->vars, src->vars, src->vars_len);
   c->vars_len = src->vars_len;
   c->uid = src->uid;
+  c->pid = src->pid;
   c->gid = src->gid;
   c->stderr_log = src->stderr_log;
   c->owner = st->st_uid;

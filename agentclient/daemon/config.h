@@ -38,6 +38,7 @@ struct config {
   char *path, *vars;
   size_t vars_len;
   uid_t uid, owner; /* of who brought it; of the file */
+  pid_t pid;        /* of the first who did; it may be gone */
   gid_t gid;
   dev_t dev; /* the file that was brought */
   ino_t ino;
@@ -61,6 +62,7 @@ struct config_source {
   const char *vars;
   size_t vars_len;
   uid_t uid; /* of the session */
+  pid_t pid;
   gid_t gid;
   bool stderr_log; /* what `auto` means */
 };

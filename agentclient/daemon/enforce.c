@@ -59,6 +59,7 @@ int enforce_open(struct worker *w, char *why, size_t why_len) {
   struct config_source src = {.path = o->config,
                               .fd = open(o->config, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY),
                               .uid = geteuid(),
+                              .pid = getpid(),
                               .gid = getegid(),
                               .stderr_log = o->foreground || o->container};
   if (src.fd < 0 || fstat(src.fd, &st) != 0) {

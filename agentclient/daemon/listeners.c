@@ -491,23 +491,3 @@ void listeners_ring_sweep(struct session *s) {
   LIST_FOREACH(a, &s->attached, of_session)
   standin_ring(a->listener->standin, HANDOVER_SWEEP);
 }
-
-static bool speaks_for(const struct session *s, const struct listener *l) {
-  const struct attach *a;
-  LIST_FOREACH(a, &s->attached, of_session)
-  if (a->listener == l)
-    return true;
-  return false;
-}
-
-struct slots *listeners_arena(struct worker *w, uint64_t arena_id, const struct session *asker) {
-  struct listener *l;
-  LIST_FOREACH(l, &w->listeners, link)
-  if (slots_id(l->slots) == arena_id && (l->uid == asker->uid || speaks_for(asker, l)))
-    return l->slots;
-  struct session *s;
-  LIST_FOREACH(s, &w->sessions, link)
-  if (s->uid == asker->uid && slots_id(s->slots) == arena_id)
-    return s->slots;
-  return NULL;
-}

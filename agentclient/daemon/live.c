@@ -87,8 +87,8 @@ bool live_admit(struct worker *w, const struct config *c, const struct policy_ru
 
 int live_add(struct worker *w, const struct live_new *n) {
   struct live *l = calloc(1, sizeof *l);
-  bool ok = l != NULL;
-  if (!ok)
+  bool ok = true;
+  if (!l)
     return -1;
   l->worker = w;
   l->inbound = n->inbound;

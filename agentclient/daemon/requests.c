@@ -138,6 +138,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                               .vars = p.vars,
                               .vars_len = p.vars_len,
                               .uid = c->cred.uid,
+                              .pid = c->cred.pid,
                               .gid = c->cred.gid,
                               .stderr_log = w->options->foreground || w->options->container};
   struct config *config = w->enforced ? config_ref(w->enforced) : config_shared(&w->configs, &src, why, sizeof why);

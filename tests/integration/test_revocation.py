@@ -64,6 +64,13 @@ if how == "epoll":
 while True:
     c = l.accept()[0]
     say("accepted")
+    if how == "relay":  # where no hook can follow it
+        os.dup2(c.fileno(), 0)
+        c.close()
+        out = os.popen("head -c 16 >/dev/null; echo relayed; cat >/dev/null; echo over").read()
+        say(*out.split(), "end")
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        continue
     if how == "fork":
         if os.fork() == 0:
             say("end", end_of(c))
@@ -188,6 +195,28 @@ def test_an_identity_taken_away_ends_a_client_without_a_listener(t):
     assert c.line("^again (.*)$").group(1) == "ECONNRESET write ECONNRESET", c.text()
     assert c.line("^connect (.*)$").group(1) == "ECONNREFUSED", c.text()
     holder.line("^end ECONNRESET$")
+
+
+def test_a_relayed_connection_ends_like_any_other(t):
+    wrapped_only()
+    port, server, config, _, _, holder = stage(t, "relay")
+    c = t.wrapped(config, [PYTHON, "-c", f"""import socket
+s = socket.create_connection(("127.0.0.1", {port}))
+s.sendall(b"0123456789abcdef")
+print("waits", flush=True)
+try:
+    print("read", s.recv(1000), flush=True)
+except OSError as e:
+    print("read", e.strerror, flush=True)
+"""], name="client")
+    c.line("^waits")
+    followed(t, server)
+    until("the relay has it", lambda: any(
+        o["engine"] == "relay" for o in json.loads(t.run([SVIDWRAP, "status", "--json"]))["connections"]))
+    replace(server, changed(server, WEB, f"{TD}/other"))
+    assert c.line("^read (.*)$").group(1) == "Connection reset by peer", c.text()
+    holder.line("^relayed over end$")
+    t.audited(event="revocation", result="closed", direction="inbound", client_spiffe_id=WEB)
 
 
 def test_on_revoke_keep_keeps_them(t):
