@@ -185,8 +185,11 @@ static void on_keylog(const SSL *ssl, const char *line) {
 
 static void talk(struct hs_peer *p, SSL *ssl) {
   size_t sent;
-  if (p->greet) { /* OpenSSL lets a server speak before it has read the client's Finished, if it asked for early data
-                   */
+  if (p->greet && !p->server)
+    SSL_write_early_data(ssl, p->greet, strlen(p->greet), &sent);
+  else if (p->greet) { /* OpenSSL lets a server speak before it has read the client's Finished, if it asked for early
+                        * data
+                        */
     SSL_read_early_data(ssl, p->data, sizeof p->data, &sent);
     SSL_write_early_data(ssl, p->greet, strlen(p->greet), &sent);
   }
@@ -217,6 +220,7 @@ static void *peer_main(void *arg) {
   unsigned alpn_len = 0;
   SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
   snprintf(p->alpn, sizeof p->alpn, "%.*s", (int)alpn_len, alpn ? (const char *)alpn : "");
+  p->early_taken = SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED;
   p->saw_certificate = SSL_get0_peer_certificate(ssl) != NULL;
   SSL_free(ssl);
   if (p->hang_up)

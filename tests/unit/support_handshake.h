@@ -51,13 +51,14 @@ struct hs_peer {
   bool server;
   SSL_CTX *ctx;      /* owned by the peer from here */
   const char *say;   /* is written right after the peer's handshake */
-  const char *greet; /* server: written even before the client's Finished (0.5-RTT) */
+  const char *greet; /* written even before the client's Finished (a server's 0.5-RTT, a client's early data) */
   bool hang_up;      /* closes right after its handshake */
   pthread_t thread;
   int rc;               /* of SSL_do_handshake() */
   int alert;            /* received, -1 if none */
   bool alert_in_clear;  /* it came in a plaintext record */
   bool saw_certificate; /* of ours */
+  bool early_taken;     /* client: the early data */
   int got;              /* bytes of application data, or -1 */
   char data[64];
   char sni[64], alpn[16];

@@ -3,6 +3,7 @@
  * test_tickets.c - do tickets that are not what they seem, and peers that know nothing of them or lie about them,
  * lead to a full handshake or to none?
  */
+#include "agentclient/identity/context.h"
 #include "support_resume.h"
 #include "shim/record/record.h"
 
@@ -165,10 +166,49 @@ static void a_server_that_promises_tickets_and_sends_none_is_served_all_the_same
   }
 }
 
+static uint8_t brought[TICKET_MAX];
+static size_t brought_len;
+
+/* A foreign client that has one of our tickets and its secret (all sevens), and would send early data by it. */
+static int bring(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *len, SSL_SESSION **session) {
+  static const unsigned char psk[32] = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+                                        7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
+  (void)md;
+  *session = identity_context_session(ssl, 0x1301, psk, sizeof psk);
+  assert_true(*session && SSL_SESSION_set_max_early_data(*session, 1000));
+  *id = brought;
+  *len = brought_len;
+  return 1;
+}
+
+static void early_data_is_never_taken(void **state) {
+  struct hs_peer p = {
+      .ctx = pki_peer_context(resume_world.client, resume_world.ca, false), .greet = "early", .say = "later"};
+  struct ticket_state s = good_state();
+  struct hs_ours o;
+  (void)state;
+  resume_fresh();
+  int n = ticket_seal(resume_world.server_id, &s, brought);
+  assert_true(n > 0);
+  brought_len = (size_t)n;
+  SSL_CTX_set_psk_use_session_callback(p.ctx, bring);
+  SSL_CTX_set_ciphersuites(p.ctx, "TLS_AES_128_GCM_SHA256");
+  hs_meet(&resume_world, &o, &p, RULE_IN);
+  assert_int_equal(o.result.outcome, HANDSHAKE_OK);
+  assert_true(o.result.resumed);
+  uint8_t record[64];
+  assert_int_equal(recv(o.fd, record, sizeof record, MSG_PEEK), 5 + RECORD_OVERHEAD); /* "later", and nothing else */
+  shutdown(o.fd, SHUT_RDWR);
+  hs_peer_join(&p);
+  assert_false(p.early_taken);
+  hs_done(&o);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_ticket_that_is_not_good_leads_to_a_full_handshake),
       cmocka_unit_test(a_ticket_without_its_secret_is_worth_nothing),
+      cmocka_unit_test(early_data_is_never_taken),
       cmocka_unit_test(a_foreign_client_is_sent_no_ticket),
       cmocka_unit_test(a_foreign_server_is_not_waited_for),
       cmocka_unit_test(a_server_that_promises_tickets_and_sends_none_is_served_all_the_same),
