@@ -38,7 +38,7 @@ struct workload_client {
 };
 
 enum agent_mode agent_mode;
-unsigned agent_streams;
+static unsigned streams;
 static pthread_mutex_t agent_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct workload_client *agent_clients;
 struct pki_ca *ca, *other_ca;
@@ -69,7 +69,7 @@ struct workload_client *workload_open_fd(int fd, workload_fn fn, void *arg) {
   pthread_mutex_lock(&agent_lock);
   c->next = agent_clients;
   agent_clients = c;
-  agent_streams++;
+  streams++;
   pthread_mutex_unlock(&agent_lock);
   pthread_t t;
   if (agent_mode != AGENT_SILENT && pthread_create(&t, NULL, first_answer, c) == 0)
@@ -92,6 +92,13 @@ void workload_close(struct workload_client *client) {
   if (client->fd >= 0)
     close(client->fd);
   free(client);
+}
+
+unsigned agent_streams(void) {
+  pthread_mutex_lock(&agent_lock);
+  unsigned n = streams;
+  pthread_mutex_unlock(&agent_lock);
+  return n;
 }
 
 void agent_tells(enum workload_event event) {

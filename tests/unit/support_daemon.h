@@ -22,7 +22,7 @@ enum agent_mode { AGENT_SERVES, AGENT_DENIES, AGENT_SILENT };
 extern enum agent_mode agent_mode;
 /* Says something to every client that is connected. */
 void agent_tells(enum workload_event event);
-extern unsigned agent_streams; /* opened so far */
+unsigned agent_streams(void); /* opened so far */
 
 /* What the daemon finds for host names: in place of the C library's resolver, when it is set before daemon_setup().
  */

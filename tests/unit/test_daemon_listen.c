@@ -625,14 +625,14 @@ static void of_all_agent_connections_that_were_rung_for_one_is_taken(void **stat
   begin_program(&p);
   for (int i = 0; i < 3; i++)
     listen_managed(&p, &s[i], 5);
-  unsigned before = agent_streams;
+  unsigned before = agent_streams();
   agent_tells(WORKLOAD_GONE);
   for (int i = 0; i < 3; i++) {
     close(accept_handover(&s[i], &m, &tcp));
     assert_int_equal(m.kind, HANDOVER_AGENT);
     assert_int_equal(give_agent(&p, 10000).status, WIRE_OK);
   }
-  assert_int_equal(agent_streams, before + 1);
+  assert_int_equal(agent_streams(), before + 1);
   for (int i = 0; i < 3; i++)
     close_standin(&s[i]);
   end_program(&p);
