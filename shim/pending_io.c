@@ -250,6 +250,8 @@ int pending_fastopen(int fd, const struct sockaddr *sa, socklen_t len) {
       return 0;
     uint32_t why = plain_why(&rule);
     if (why) {
+      if (plain_ask(fd, &rule, why, sa, len, &hosts) != 0)
+        return -1;
       if ((unsigned)fd < FDTAB_MAX)
         atomic_fetch_or(&fdtab_flags[fd], FDF_PLAIN);
       plain_tell(fd, &rule, why, sa, len, &hosts);

@@ -136,6 +136,10 @@ void pending_plain(struct sock *s, struct pending *p, int fd, uint32_t why) {
   lock_signals saved, inner;
   bool first = false, left = false;
   int keep = errno;
+  if (why && plain_ask(fd, &p->rule, why, (const struct sockaddr *)&p->dest, p->dest_len, &p->hosts) != 0) {
+    pending_fail(s, p, fd, ECONNREFUSED);
+    return;
+  }
   lock_take(&pending_gate, &saved);
   lock_take(&s->lock, &inner);
   if (still_there(s, p, fd) && s->pending == p && atomic_load(&s->kind) == SOCK_PENDING) {

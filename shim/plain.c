@@ -61,18 +61,47 @@ bool plain_under_way(int fd) {
   return !closed;
 }
 
+static void compose(struct wire_plain *m, int fd, const struct rules_entry *rule, uint32_t why,
+                    const struct sockaddr *dest, socklen_t len, const struct rules_hosts *hosts) {
+  *m = (struct wire_plain){.rule = rule->rule, .why = why, .local_len = sizeof m->local, .dest_len = len};
+  socklen_t cookie_len = sizeof m->cookie;
+  if (hosts)
+    m->hosts = *hosts;
+  memcpy(&m->dest, dest, len < sizeof m->dest ? len : sizeof m->dest);
+  if (libc_real()->getsockname(fd, (struct sockaddr *)&m->local, &m->local_len) != 0)
+    m->local_len = 0;
+  libc_real()->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &m->cookie, &cookie_len);
+  session_header(&m->hdr, WIRE_PLAIN, sizeof *m);
+}
+
+int plain_ask(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
+              const struct rules_hosts *hosts) {
+  struct wire_plain m;
+  struct wire_reply r = {.status = WIRE_BUSY};
+  int keep = errno;
+  if (!(rule->flags & RULES_AUDITED))
+    return 0;
+  compose(&m, fd, rule, why, dest, len, hosts);
+  m.about = WIRE_PLAIN_ASKS;
+  m.local_len = 0; /* not known before it connects */
+  errno = 0;
+  int rc = session_request(&m, sizeof m, offsetof(struct wire_plain, token), -1, &r, NULL, NULL);
+  r.text[sizeof r.text - 1] = '\0';
+  if (rc == 0 && r.status == WIRE_OK) {
+    errno = keep;
+    return 0;
+  }
+  session_complain("a connection in plaintext is refused: %s", rc != 0 ? strerror(errno) : r.text);
+  errno = ECONNREFUSED;
+  return -1;
+}
+
 void plain_tell(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
                 const struct rules_hosts *hosts) {
-  struct wire_plain m = {.rule = rule->rule, .why = why, .local_len = sizeof m.local, .dest_len = len};
+  struct wire_plain m;
   int keep = errno;
-  if (hosts)
-    m.hosts = *hosts;
-  memcpy(&m.dest, dest, len < sizeof m.dest ? len : sizeof m.dest);
-  if (libc_real()->getsockname(fd, (struct sockaddr *)&m.local, &m.local_len) != 0)
-    m.local_len = 0;
-  socklen_t cookie_len = sizeof m.cookie;
-  libc_real()->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &m.cookie, &cookie_len);
-  session_header(&m.hdr, WIRE_PLAIN, sizeof m);
+  compose(&m, fd, rule, why, dest, len, hosts);
+  m.about = rule->flags & RULES_AUDITED ? WIRE_PLAIN_ASKED : WIRE_PLAIN_DONE;
   if (session_post(&m, sizeof m, offsetof(struct wire_plain, token)) != 0)
     session_complain("the daemon could not be told of a connection in plaintext (%s): no audit line for it; it goes "
                      "on, as its rule says",
@@ -82,6 +111,8 @@ void plain_tell(int fd, const struct rules_entry *rule, uint32_t why, const stru
 
 int plain_connect(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
                   const struct rules_hosts *hosts) {
+  if (plain_ask(fd, rule, why, dest, len, hosts) != 0)
+    return -1;
   if ((unsigned)fd < FDTAB_MAX)
     atomic_fetch_or(&fdtab_flags[fd], FDF_PLAIN);
   int rc = libc_real()->connect(fd, dest, len);

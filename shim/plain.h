@@ -22,8 +22,12 @@ uint32_t plain_why(const struct rules_entry *rule);
 /* Did it go out in plaintext, and is it connecting or connected still? */
 bool plain_under_way(int fd);
 
-/* For the daemon's audit log and counters. Waits for no answer; where the daemon cannot be told there is a line in
- * the log, and the connection goes on. errno stays as it is. */
+/* Before it goes out, where there has to be an audit line (RULES_AUDITED): 0, or -1 and ECONNREFUSED after a line in
+ * the log. Asks nobody elsewhere. */
+int plain_ask(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
+              const struct rules_hosts *hosts);
+/* For the daemon's audit log and counters, and so that it ends with its rule. Waits for no answer; where the daemon
+ * cannot be told there is a line in the log, and the connection goes on. errno stays as it is. */
 void plain_tell(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
                 const struct rules_hosts *hosts);
 

@@ -214,8 +214,11 @@ void canary_plain(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                                 .remote = dest,
                                 .plaintext = why,
                                 .result = &none};
-  (void)report_connection(&r); /* it is out already */
-  if (rule != UINT32_MAX)
+  int rc = m.about == WIRE_PLAIN_ASKED ? 0 : report_connection(&r);
+  if (rule != UINT32_MAX && m.about != WIRE_PLAIN_ASKS)
     live_told(c->worker, s, &m, rule);
-  ctl_reply(c, WIRE_OK, 0, "%s", "");
+  if (rc == 0)
+    ctl_reply(c, WIRE_OK, 0, "%s", "");
+  else /* where a line is required the program waits for this; else it is out already, and lost is lost */
+    ctl_reply(c, WIRE_REFUSED, ECONNREFUSED, REPORT_LOST);
 }

@@ -108,7 +108,7 @@ static enum wire_status check_plain(const char *msg, size_t len, int nfds) {
   memcpy(&m, msg, sizeof m);
   bool plausible = m.dest_len >= sizeof(sa_family_t) && m.dest_len <= sizeof m.dest &&
                    m.local_len <= sizeof m.local && m.why >= WIRE_PLAIN_OFF && m.why <= WIRE_PLAIN_SUSPENDED &&
-                   wire_hosts_valid(&m.hosts);
+                   m.about <= WIRE_PLAIN_ASKED && wire_hosts_valid(&m.hosts);
   return plausible ? WIRE_OK : WIRE_BAD_REQUEST;
 }
 

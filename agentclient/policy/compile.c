@@ -73,5 +73,7 @@ int policy_compile(const struct policy *p, const struct policy_addresses *found,
       return -1;
     }
   }
+  for (uint32_t i = 0; p->settings.audit_required && i < table->count; i++)
+    table->entry[i].flags |= RULES_AUDITED;
   return 0;
 }

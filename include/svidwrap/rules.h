@@ -31,7 +31,8 @@ enum rules_mode { RULES_OFF = 0, RULES_PERMISSIVE = 1, RULES_CANARY = 2, RULES_E
 #define RULES_SUSPENDED                                                                                              \
   (1u << 18) /* canary, on_failure: suspend: plaintext for now (set and taken back by the daemon) */
 
-#define RULES_FOUND (1u << 19) /* an address that the daemon found for a host name: see rules_outranks() */
+#define RULES_AUDITED (1u << 20) /* audit.required: a connect in plaintext asks the daemon first */
+#define RULES_FOUND   (1u << 19) /* an address that the daemon found for a host name: see rules_outranks() */
 
 /* One port range of one rule. Addresses are IPv6 in network byte order, IPv4 as ::ffff:a.b.c.d
  * (prefix + 96); prefix 0 is any address of either family. The first entry that matches wins. An entry with a

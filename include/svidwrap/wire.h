@@ -70,7 +70,8 @@ enum wire_type {
                       Answer: wire_reply. */
 
   WIRE_PLAIN = 11, /* struct wire_plain: a managed connect() goes out in plaintext, as its rule says (off and staged,
-                      canary). Nobody waits for the answer (wire_reply). */
+                      canary). Nobody waits for the answer (wire_reply), but where
+                      the rule has RULES_AUDITED: then it is asked before, and goes if the answer is WIRE_OK. */
   WIRE_ADMIN = 12, /* struct wire_hdr and JSON behind it ({"verb": ...}), or fds: [sealed memfd with the JSON], from
                       the CLI, of the daemon's own uid or root's. Answer: wire_reply, fds: [memfd with the JSON
                       answer] or none. */
@@ -208,9 +209,16 @@ struct wire_plain {
   uint32_t rule; /* rules_entry.rule */
   uint32_t why;  /* enum wire_plain_why */
   uint32_t local_len, dest_len;
+  uint32_t about; /* enum wire_plain_about */
+  uint32_t pad;
   uint64_t cookie;                     /* SO_COOKIE */
   struct sockaddr_storage local, dest; /* local_len 0: not known yet */
   struct rules_hosts hosts;            /* as in wire_connect */
+};
+enum wire_plain_about {
+  WIRE_PLAIN_DONE = 0,  /* it is out: audit line, and it ends with its rule */
+  WIRE_PLAIN_ASKS = 1,  /* may it go? audit line */
+  WIRE_PLAIN_ASKED = 2, /* it is out, and had asked: it ends with its rule */
 };
 enum wire_plain_why {
   WIRE_PLAIN_OFF = 1,       /* mode off of a staged rule */

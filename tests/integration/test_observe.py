@@ -14,7 +14,7 @@ import termios
 import time
 
 import auditcheck
-from apps import LONG_CLIENT, MANY_CLIENT, TRY, client, echo_server, exchange
+from apps import ECHO_SERVER, LONG_CLIENT, MANY_CLIENT, TRY, client, echo_server, exchange
 from harness import NATIVE, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Skip, entry, until, which
 from pki import CA
 
@@ -331,7 +331,7 @@ def test_metrics_count_what_happened(t):
     wrapped_only()
     t.agent()
     port, at, config = served(t)
-    plain, allowed = t.config(), t.config(connect=[{"to": f"127.0.0.1:{port}", "allow": [f"{TD}/other"]}])
+    allowed = t.config(connect=[{"to": f"127.0.0.1:{port}", "allow": [f"{TD}/other"]}])
     echo_server(t, config, port)
     exchange(t, config, port, 5)
     exchange(t, config, port, 1)
@@ -361,7 +361,6 @@ def test_metrics_count_what_happened(t):
     assert page.value("agent_up") >= 1 and page.value("svid_updates_total") >= 3
     assert page.value("policy_generation", config=config) == 1 and page.value("sessions") >= 1
     assert page.value("audit_lines_lost_total") == 0 and page.value("listeners") == 1
-    del plain
 
 
 def test_metrics_of_live_connections_and_an_agent_that_goes_away(t):
@@ -599,6 +598,33 @@ def test_no_connection_goes_without_its_audit_line_where_that_is_required(t):
     exchange(t, config, port)  # by itself
     log = open(os.path.join(t.log_dir, "daemon.log")).read()
     assert "audit: lines can be written again" in log, log[-2000:]
+    check_lines(os.path.join(directory, "audit.log"))
+
+
+def test_nor_does_a_connect_in_plaintext_where_that_is_required(t):
+    """canary and a staged off: the shim asks before, and the line is there before the connection is."""
+    wrapped_only()
+    t.agent()
+    port, staged = t.port(), t.port()
+    directory, away = os.path.join(t.dir, "audit"), os.path.join(t.dir, "away")
+    os.mkdir(directory)
+    allow = [f"{TD}/**"]
+    config = t.config(connect=[{"to": f"127.0.0.1:{port}", "mode": "canary", "percent": 0, "allow": allow},
+                               {"to": f"127.0.0.1:{staged}", "mode": "off", "allow": allow}],
+                      audit={"to": os.path.join(directory, "audit.log"), "required": True})
+    for p in (port, staged):
+        t.spawn([PYTHON, "-c", ECHO_SERVER, p], name="plain-echo")
+        t.listening(p)
+    client(t, config, LONG_CLIENT, port, 400, 0.05).line("^exchange 1$")  # so that there is a session all the time
+    for p in (port, staged):
+        assert bare(t, config, p, 2) == b"good 2 bad 0\n"
+    os.rename(directory, away)
+    os.unlink(os.path.join(away, "audit.log"))
+    for p in (port, staged):
+        assert bare(t, config, p, 2) == b"good 0 bad 2 ECONNREFUSED ECONNREFUSED\n"
+    os.rename(away, directory)
+    for p in (port, staged):
+        assert bare(t, config, p, 1) == b"good 1 bad 0\n"
     check_lines(os.path.join(directory, "audit.log"))
 
 

@@ -187,6 +187,8 @@ void fake_release(int as) {
   release(as);
 }
 
+bool fake_refuses_plain;
+
 void fake_reset(int as) {
   release(FAKE_DIE);
   atomic_store(&fake_answer, as);
@@ -195,6 +197,7 @@ void fake_reset(int as) {
   atomic_store(&fake_agents, 0);
   atomic_store(&fake_told->count, 0);
   fake_late_at = 0;
+  fake_refuses_plain = false;
   fake_rule = (struct rules_entry){.kind = RULES_CONNECT, .mode = RULES_ENFORCE, .percent = 100, .rule = 3};
   atomic_store(&fake_gone, 0);
   atomic_store(&fake_errno, EACCES);
@@ -257,6 +260,15 @@ int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len
 }
 
 int session_agent_once(void) { return 0; }
+
+int session_request(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply,
+                    int fds[WIRE_FDS_MAX], int *life) {
+  (void)fd;
+  (void)fds;
+  (void)life;
+  *reply = (struct wire_reply){.status = fake_refuses_plain ? WIRE_REFUSED : WIRE_OK};
+  return session_post(msg, len, token_offset);
+}
 
 int session_post(void *msg, size_t len, size_t token_offset) {
   (void)token_offset;

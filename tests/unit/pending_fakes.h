@@ -38,6 +38,7 @@ void fake_reset(int answer);
 /* Managed are destinations whose port is one of these, by this rule; enforce after fake_reset(). */
 extern in_port_t fake_managed[4];
 extern struct rules_entry fake_rule;
+extern bool fake_refuses_plain; /* RULES_AUDITED: the daemon's answer */
 /* When the daemon has been asked so often (0: never) the rule is this one. */
 extern struct rules_entry fake_late;
 extern int fake_late_at;

@@ -397,6 +397,25 @@ static void a_thread_that_waits_to_read_reads(void **state) {
   fake_close(api, fd);
 }
 
+static void where_a_line_is_required_the_daemon_is_asked_first(void **state) {
+  (void)state;
+  rule(RULES_CANARY, 0, RULES_AUDITED);
+  assert_true(goes_plain());
+  assert_int_equal(atomic_load(&fake_told->count), 2);
+  assert_int_equal(fake_told->last.about, WIRE_PLAIN_ASKED); /* no second line for it */
+  fake_refuses_plain = true;
+  rule(RULES_OFF, 0, RULES_STAGED | RULES_AUDITED);
+  int fd = fake_socket(api, false);
+  assert_int_equal(dial(fd, &fake_net.open), -1);
+  assert_int_equal(errno, ECONNREFUSED);
+  struct sockaddr_in peer;
+  socklen_t len = sizeof peer;
+  assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &len), -1); /* not a packet of it went out */
+  fake_close(api, fd);
+  rule(RULES_OFF, 0, RULES_STAGED);
+  assert_true(goes_plain());
+}
+
 static void nothing_is_left_behind(void **state) {
   (void)state;
   int before = libc_real()->dup(0);
@@ -436,6 +455,7 @@ int main(void) {
       TEST(a_lot_that_was_drawn_is_not_drawn_again),
       TEST(processes_that_share_the_connect_agree),
       TEST(a_thread_that_waits_to_read_reads),
+      TEST(where_a_line_is_required_the_daemon_is_asked_first),
       TEST(nothing_is_left_behind),
   };
   signal(SIGPIPE, SIG_IGN);
