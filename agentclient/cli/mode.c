@@ -236,9 +236,10 @@ static int undo_one(long long *left_over) {
     int one = restore(path, texts);
     rc = rc == EX_OK ? one : rc;
   }
-  json_array_foreach(json_object_get(answer, "files_left"), i, left)
-      printf("note: %s is left as it is and says otherwise: that holds once it changes again, or for a new daemon\n",
-             json_string_value(left));
+  json_array_foreach(json_object_get(answer, "files_left"), i, left) {
+    printf("note: %s is left as it is and says otherwise: that holds once it changes again, or for a new daemon\n",
+           json_string_value(left));
+  }
   *left_over = report_number(answer, "left");
   json_decref(answer);
   return rc;

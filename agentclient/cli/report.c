@@ -104,7 +104,9 @@ void report_text(FILE *to, const json_t *survey) {
     fprintf(to, "\n%s  [%s]  %s\n", *name ? name : "(no rule)", report_mode(rule, buf, sizeof buf),
             report_string(rule, "config"));
     fprintf(to, "  %s\n", report_string(json_object_get(rule, "verdict"), "text"));
-    json_array_foreach(json_object_get(rule, "notes"), k, note) fprintf(to, "  note: %s\n", json_string_value(note));
+    json_array_foreach(json_object_get(rule, "notes"), k, note) {
+      fprintf(to, "  note: %s\n", json_string_value(note));
+    }
     if (json_array_size(json_object_get(rule, "peers")) > 0)
       peers_text(to, json_object_get(rule, "peers"));
   }

@@ -80,7 +80,9 @@ static void rule_html(FILE *to, const json_t *rule) {
   element(to, " &middot; ", report_string(rule, "config"), "</small></h2>\n");
   element(to, json_is_true(json_object_get(verdict, "safe")) ? "<p class=\"safe\">" : "<p class=\"not\">",
           report_string(verdict, "text"), "</p>\n");
-  json_array_foreach(json_object_get(rule, "notes"), k, note) element(to, "<p>", json_string_value(note), "</p>\n");
+  json_array_foreach(json_object_get(rule, "notes"), k, note) {
+    element(to, "<p>", json_string_value(note), "</p>\n");
+  }
   if (json_array_size(json_object_get(rule, "peers")) > 0)
     peers_html(to, json_object_get(rule, "peers"));
 }
@@ -94,6 +96,6 @@ void report_html(FILE *to, const json_t *survey) {
   element(to, "", report_string(survey, "now"), "</p>\n");
   for (unsigned n = 0; report_caveat(survey, n, buf, sizeof buf); n++)
     element(to, "<p>", buf, "</p>\n");
-  json_array_foreach(json_object_get(survey, "rules"), i, rule) rule_html(to, rule);
+  json_array_foreach(json_object_get(survey, "rules"), i, rule) { rule_html(to, rule); }
   fputs("</body></html>\n", to);
 }

@@ -77,9 +77,9 @@ json_t *change_rollback(struct ctl *c, json_t *request, char *why, size_t why_le
     return NULL;
   }
   json_t *left = json_array(), *written = files(e, left);
-  json_t *answer =
-      json_pack("{s:s, s:I, s:o, s:o, s:o}", "undone", e->file ? "file" : "order", "at", (json_int_t)e->at, "changes",
-                changed_report(c, now, "rollback", e->file_count > 0 ? "" : NULL), "files", written, "files_left", left);
+  json_t *answer = json_pack(
+      "{s:s, s:I, s:o, s:o, s:o}", "undone", e->file ? "file" : "order", "at", (json_int_t)e->at, "changes",
+      changed_report(c, now, "rollback", e->file_count > 0 ? "" : NULL), "files", written, "files_left", left);
   history_entry_free(now);
   history_pop(w->history);
   json_object_set_new(answer, "left", json_integer((json_int_t)history_count(w->history)));

@@ -54,7 +54,7 @@ static const char *by_destination(const struct config *c, const char *host, uint
     memset(addr, 0, sizeof addr);
     addr[0] = 0x01; /* 100::/64 is discarded (RFC 6666) */
     hosts.count = 1;
-    for (size_t i = 0; host[i] && i < sizeof hosts.name[0] - 1; i++)
+    for (size_t i = 0; i < sizeof hosts.name[0] - 1 && host[i]; i++)
       hosts.name[0][i] = (char)tolower((unsigned char)host[i]);
   }
   if (rules_match_host(c->rules, RULES_CONNECT, addr, port, &hosts, &e) == 1 && (!hosts.count || e.host))
