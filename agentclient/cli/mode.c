@@ -60,6 +60,13 @@ static void print_changes(const json_t *changes) {
   }
 }
 
+static void print_ended(const json_t *answer) {
+  long long n = report_number(answer, "ended");
+  if (n > 0)
+    printf("%lld live connection%s that this policy does not let in %s ended\n", n, n == 1 ? "" : "s",
+           n == 1 ? "is" : "are");
+}
+
 /* -- mode -- */
 
 /* The files that the daemon wants to see, as {path: text}. NULL and an exit code. */
@@ -137,6 +144,7 @@ static int change(json_t *request) {
   if (answer) {
     const json_t *changes = json_object_get(answer, "changes");
     print_changes(changes);
+    print_ended(answer);
     if (json_array_size(changes) == 0)
       printf("the rule is in that mode already\n");
     else if (!wrote)
@@ -232,6 +240,7 @@ static int undo_one(long long *left_over) {
   printf("undone: %s of %s\n",
          strcmp(report_string(answer, "undone"), "file") == 0 ? "the changed file" : "the order", when);
   print_changes(json_object_get(answer, "changes"));
+  print_ended(answer);
   json_object_foreach(json_object_get(answer, "files"), path, texts) {
     int one = restore(path, texts);
     rc = rc == EX_OK ? one : rc;

@@ -4,6 +4,7 @@
  * disk.
  */
 #include "admin.h"
+#include "canary.h"
 #include "change.h"
 #include "document.h"
 #include "state.h"
@@ -19,6 +20,17 @@
 #include <unistd.h>
 
 #define REQUEST_MAX (8 * 1024 * 1024) /* the text of a configuration, twice, in JSON */
+
+static bool survey_config(struct survey *s, const struct worker *w, const struct config *c) {
+  for (uint32_t i = 0; i < policy_rule_count(c->policy); i++) {
+    const struct policy_rule *rule = policy_rule_at(c->policy, i);
+    if (survey_rule(s, c->label, rule) != 0)
+      return false;
+    if (canary_suspended(w, c, rule->name) > 0 && survey_suspended(s, c->label, rule->name) != 0)
+      return false;
+  }
+  return true;
+}
 
 /* What was let through before and goes on. */
 static bool survey_lives(struct survey *s, const struct worker *w) {
@@ -48,8 +60,7 @@ static json_t *report(struct ctl *c, json_t *request, char *why, size_t why_len)
   bool ok = s != NULL;
   struct config *config;
   LIST_FOREACH(config, &w->configs, link)
-  for (uint32_t i = 0; ok && i < policy_rule_count(config->policy); i++)
-    ok = survey_rule(s, config->label, policy_rule_at(config->policy, i)) == 0;
+  ok = ok && survey_config(s, w, config);
   json_t *answer = ok && survey_lives(s, w) ? survey_json(s) : NULL;
   survey_free(s);
   if (!answer) {

@@ -209,6 +209,7 @@ fail:
 
 static json_t *carry_out(struct order *o, struct ctl *c, char *why, size_t why_len) {
   struct worker *w = c->worker;
+  uint64_t ended = w->revoked;
   struct history_entry *e = apply(o, w, why, why_len);
   if (!e)
     return NULL;
@@ -221,7 +222,7 @@ static json_t *carry_out(struct order *o, struct ctl *c, char *why, size_t why_l
     history_push(w->history, e);
   else
     history_entry_free(e);
-  return json_pack("{s:o, s:o}", "changes", changes, "files", files);
+  return json_pack("{s:o, s:o, s:I}", "changes", changes, "files", files, "ended", (json_int_t)(w->revoked - ended));
 }
 
 json_t *change_mode(struct ctl *c, json_t *request, char *why, size_t why_len) {

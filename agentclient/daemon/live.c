@@ -252,8 +252,16 @@ static bool judge(struct live *l) {
   return true;
 }
 
-/* The program has let go of it, and nobody has looked since: the record is gone. */
-static bool is_released(struct live *l) { return l->slots && slots_reclaim(l->slots, l->ticket); }
+/* The program has let go of it, and nobody has looked since. The record of a slot is gone then. */
+static bool is_released(struct live *l) {
+  struct diag_socket s;
+  if (l->slots)
+    return slots_reclaim(l->slots, l->ticket);
+  if (!l->seen || l->worker->diag < 0)
+    return false;
+  int rc = diag_look(l->worker->diag, &l->id, &s);
+  return rc == -ENOENT || (rc == 0 && s.inode == 0);
+}
 
 void live_policy_changed(struct worker *w, const struct config *c) {
   struct live *l, *next;

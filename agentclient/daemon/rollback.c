@@ -68,6 +68,7 @@ json_t *change_rollback(struct ctl *c, json_t *request, char *why, size_t why_le
              "undone already");
     return NULL;
   }
+  uint64_t ended = w->revoked;
   struct history_entry *now = present(e);
   if (!now || changed_undo(w, e) != 0) {
     if (now)
@@ -82,6 +83,7 @@ json_t *change_rollback(struct ctl *c, json_t *request, char *why, size_t why_le
       changed_report(c, now, "rollback", e->file_count > 0 ? "" : NULL), "files", written, "files_left", left);
   history_entry_free(now);
   history_pop(w->history);
+  json_object_set_new(answer, "ended", json_integer((json_int_t)(w->revoked - ended)));
   json_object_set_new(answer, "left", json_integer((json_int_t)history_count(w->history)));
   return answer;
 }

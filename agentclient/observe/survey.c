@@ -20,7 +20,7 @@ struct open_peer {
 struct rule {
   struct rule *next;
   const char *config, *name;
-  bool inbound, loaded, mixed, shadow, staged;
+  bool inbound, loaded, mixed, shadow, staged, suspended;
   enum rules_mode mode;
   uint32_t percent;
   struct ledger_line *lines;
@@ -88,6 +88,13 @@ int survey_rule(struct survey *s, const char *config, const struct policy_rule *
   r->shadow |= rule->audit_only;
   r->staged |= rule->staged;
   return 0;
+}
+
+int survey_suspended(struct survey *s, const char *config, const char *name) {
+  struct rule *r = rule_of(s, config, name, false);
+  if (r)
+    r->suspended = true;
+  return r ? 0 : -1;
 }
 
 int survey_open(struct survey *s, const char *config, const char *name, bool inbound, const char *peer) {
@@ -304,6 +311,8 @@ static json_t *notes(const struct rule *r) {
     note(n, "programs that run now have this rule in different modes");
   if (r->loaded && r->mode == RULES_OFF && !r->staged)
     note(n, "mode off without an allow list: connections are not looked at, and not counted");
+  if (r->suspended)
+    note(n, "suspended after failures: connections go out in plaintext for now");
   if (r->sum[LEDGER_DENIED])
     note(n, "%llu refused by policy or verification, last reason with each peer",
          (unsigned long long)r->sum[LEDGER_DENIED]);

@@ -21,6 +21,8 @@ struct survey;
 struct survey *survey_new(const struct ledger *l, time_t since, time_t now);
 /* A rule of a configuration that is loaded; the same one may come again. 0, or -1: out of memory. */
 int survey_rule(struct survey *s, const char *config, const struct policy_rule *rule);
+/* The canary rule is back in plaintext for a while, after failures. As above. */
+int survey_suspended(struct survey *s, const char *config, const char *rule);
 /* A plaintext connection that is open now. The strings must live as long as the survey's ledger does, but peer. 0 or
  * -1 as above. */
 int survey_open(struct survey *s, const char *config, const char *rule, bool inbound, const char *peer);

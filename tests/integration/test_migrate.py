@@ -286,6 +286,8 @@ def test_a_mode_changes_while_programs_run_and_comes_back(t):
     echo_server(t, config, port)
     holder = client(t, config, HOLD, port)  # a session of the client's rule
     holder.line("connected")
+    open_one = t.spawn([PYTHON, "-c", HOLD, str(port)])  # and one that is not wrapped
+    open_one.line("connected")
     talk(t, config, port)
     assert "plaintext" in dict(results(t)).values(), results(t)
     out = svidwrap(t, "mode", str(port), "permissive")
@@ -295,7 +297,9 @@ def test_a_mode_changes_while_programs_run_and_comes_back(t):
     talk(t, config, port)
     assert results(t)[-1][1] == "allowed", results(t)
     assert "already" in svidwrap(t, "mode", "client", "canary", "--percent", "100")
-    svidwrap(t, "mode", "server", "enforce")
+    os.kill(t.worker(), signal.SIGHUP)  # the files are what they were
+    out = svidwrap(t, "mode", "server", "enforce")
+    assert "2 live connections that this policy does not let in are ended" in out, out
     svidwrap(t, "mode", "client", "enforce")
     talk(t, config, port)
     assert orders(t) == [("mode", "server", "off", "permissive"), ("mode", "client", "off", "canary 100"),
@@ -325,6 +329,39 @@ while True:
 """
 
 
+
+
+def test_who_would_be_denied_is_named(t):
+    port = prepare(t)
+    config = t.config(listen=[{"name": "server", "port": port, "mode": "permissive", "policy": "audit",
+                               "allow": [f"{TD}/somebody-else"]}],
+                      connect=[{"name": "client", "to": f"127.0.0.1:{port}", "mode": "canary", "percent": 100,
+                                "allow": [ID]}])
+    echo_server(t, config, port)
+    talk(t, config, port, 2)
+    rule = rules(t)["server"]
+    assert rule["policy_audit"] and rule["counts"]["would_deny"] == 2 and rule["counts"]["mtls"] == 0, rule
+    assert not rule["verdict"]["safe"] and f"policy would deny {ID} (2, last" in rule["verdict"]["text"], rule
+    assert rules(t)["client"]["verdict"]["safe"], rules(t)["client"]
+
+
+def test_an_enforced_configuration_is_the_one_that_changes(t):
+    port = prepare(t)
+    owner = t.config(listen=[{"name": "owner's", "port": port, "allow": [ID]}],
+                     connect=[{"name": "out", "to": f"127.0.0.1:{port}", "allow": [ID]}], enforce_config=True)
+    program = t.config(listen=[{"name": "program's", "port": port, "mode": "off"}])
+    t.spawn([SVIDWRAP, "daemon", "--foreground", "--config", owner], name="daemon", unwrapped=True)
+    until("the daemon", lambda: subprocess.run([SVIDWRAP, "status"], env=t.environ, capture_output=True).returncode == 0)
+    echo_server(t, program, port)
+    talk(t, program, port)
+    assert set(modes(t)) == {"owner's", "out"}
+    assert "there is no rule" in svidwrap(t, "mode", "program's", "off", code=65)
+    svidwrap(t, "mode", "owner's", "permissive", "--persist")
+    talk(t, None, port)
+    with open(owner) as f:
+        assert "permissive" in f.read()
+    svidwrap(t, "rollback")
+    assert modes(t)["owner's"] == "enforce"
 
 
 # -- the rehearsal ------------------------------------------------------------------------------------------------
