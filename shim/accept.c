@@ -131,14 +131,24 @@ static int install_protected(const struct listener *l, int n, int tcp, const str
   return rc;
 }
 
-/* Do the rules, as they are now, forbid plaintext here? The daemon asks the same before it sends; this is for what
- * lay in the stand-in's queue while they changed. */
-static bool plain_forbidden(const struct listener *l) {
+static bool enforced_here(const struct listener *l) {
   struct sockaddr_storage local;
   struct rules_entry rule;
   socklen_t len = sizeof local;
   return libc_real()->getsockname(l->real, (struct sockaddr *)&local, &len) == 0 &&
          session_lookup(RULES_LISTEN, (struct sockaddr *)&local, len, &rule) == 1 && rule.mode == RULES_ENFORCE;
+}
+
+/* Do the rules, as they are now, forbid plaintext here? The daemon asks the same before it sends; this is for what
+ * lay in the stand-in's queue while they changed. Where another daemon sent it than the one whose rules we have (only
+ * one of the processes that share a listener answers a new daemon's ring), its rules count. */
+static bool plain_forbidden(const struct listener *l, const struct ucred *from) {
+  if (!enforced_here(l))
+    return false;
+  if (session_is_with(from->pid))
+    return true;
+  session_follow(from->uid);
+  return session_ready(true) != 0 || enforced_here(l);
 }
 
 /* The daemon, which has its copy, decides again. */
@@ -182,7 +192,7 @@ static enum verdict examine(struct listener *l, int n, struct wire_handover *m, 
     return AGAIN;
   }
   int there = peek_message(n, m);
-  if (there == 1 && m->kind == HANDOVER_PLAIN && plain_forbidden(l))
+  if (there == 1 && m->kind == HANDOVER_PLAIN && plain_forbidden(l, &from))
     return send_back(n, m);
   if (there == 1 && (m->kind == HANDOVER_CONN || m->kind == HANDOVER_PLAIN))
     return take_connection(l, n, m, flags);

@@ -202,6 +202,8 @@ void canary_plain(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   struct rules_entry e;
   const struct sockaddr *dest = (const struct sockaddr *)&m.dest;
   uint32_t rule = UINT32_MAX; /* as the rules are now; the index in the message may be of others */
+  if (policy_settings(s->config->policy)->enforce_config)
+    hostnames_believe(s->config, dest, m.dest_len, &m.hosts);
   if (config_match_host(s->config, RULES_CONNECT, dest, m.dest_len, &m.hosts, &e) == 1)
     rule = e.rule;
   char why[128];

@@ -235,6 +235,55 @@ def test_permissive_listeners_live_through_a_daemons_death(t):
         assert lasting.recv(100) == b"after"
 
 
+PREFORK = r'''
+import os, select, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=64)
+l.setblocking(False)
+for _ in range(2):
+    if os.fork() == 0:
+        print("worker", os.getpid(), flush=True)
+        while True:
+            select.select([l], [], [])
+            try:
+                c, _ = l.accept()
+            except BlockingIOError:
+                continue
+            c.setblocking(True)
+            c.sendall(c.recv(1000))
+            c.close()
+os.wait()
+'''
+
+
+def test_workers_that_heard_nothing_of_a_new_daemon_serve_by_its_rules(t):
+    """Only one of the processes that share a listener answers the ring; the others have the dead daemon's rules, by which
+    plaintext is forbidden."""
+    only_wrapped()
+    t.agent([entry(ID)])
+    port = t.port()
+    serve = t.config(listen=[{"name": "in", "port": port, "mode": "permissive", "allow": [ID]}])
+    p = t.wrapped(serve, [PYTHON, "-c", PREFORK, str(port)], name="prefork")
+    t.listening(port, proc=p)
+    until("both workers", lambda: p.out().count(b"worker") == 2)
+    workers = [int(n) for n in re.findall(rb"worker (\d+)", p.out())]
+    t.cleanups.append(lambda: [os.kill(pid, signal.SIGKILL) for pid in workers])
+    plain_exchange(port, t.marker)
+    t.run([SVIDWRAP, "mode", "in", "enforce"])
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT) as s:
+        s.sendall(b"hello")
+        try:
+            assert b"hello" not in s.recv(100)
+        except ConnectionResetError:
+            pass
+    os.kill(t.worker(), signal.SIGKILL)  # what was set at run time is forgotten
+    plain_exchange(port, t.marker)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(3):
+            plain_exchange(port, t.marker)
+        os.kill(pid, signal.SIGCONT)
+
+
 # ---- canary -----------------------------------------------------------------------------------------------------
 
 def canary(t, **rule):
