@@ -45,8 +45,9 @@ struct config {
   bool stderr_log;
   bool enforced; /* the daemon's, for every session (enforce.h) */
   enum config_watched { CONFIG_NEW = 0, CONFIG_WATCHED, CONFIG_UNWATCHED } watched;
-  bool changed, reading, read_again; /* something happened in a directory of it; a thread looks; once more */
-  int dirs[2];                       /* inotify's numbers */
+  bool changed, perhaps;    /* something happened to it; in a directory of it */
+  bool reading, read_again; /* a thread looks; and once more */
+  int dirs[2];              /* inotify's numbers */
   uint64_t reloads, reload_failures;
   char failure[WIRE_TEXT_MAX]; /* why the last reload was refused; "" when none was since the last good one */
 

@@ -10,7 +10,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -74,16 +74,17 @@ int diag_open(void) {
 }
 
 static int ask(int fd, struct request *q, uint16_t type, uint16_t flags) {
+  static _Atomic uint32_t last;
   struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
   q->h.nlmsg_len = sizeof *q;
   q->h.nlmsg_type = type;
   q->h.nlmsg_flags = NLM_F_REQUEST | flags;
-  q->h.nlmsg_seq++;
+  q->h.nlmsg_seq = ++last;
   return sendto(fd, q, sizeof *q, 0, (struct sockaddr *)&kernel, sizeof kernel) == (ssize_t)sizeof *q ? 0 : -errno;
 }
 
-/* One datagram of the kernel's. Its length, or a negative errno. */
-static ssize_t answer(int fd, void *buf, size_t size) {
+/* One datagram of the kernel's, about this question and no earlier one. Its length, or a negative errno. */
+static ssize_t answer(int fd, const struct request *q, void *buf, size_t size) {
   for (;;) {
     struct sockaddr_nl from = {0};
     socklen_t len = sizeof from;
@@ -92,7 +93,8 @@ static ssize_t answer(int fd, void *buf, size_t size) {
       continue;
     if (n < 0)
       return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    if (from.nl_pid == 0)
+    const struct nlmsghdr *h = buf;
+    if (from.nl_pid == 0 && NLMSG_OK(h, (size_t)n) && h->nlmsg_seq == q->h.nlmsg_seq)
       return n;
   }
 }
@@ -111,7 +113,7 @@ static void name(struct request *q, const struct diag_id *id) {
 }
 
 static void read_socket(const struct inet_diag_msg *m, struct diag_socket *out) {
-  *out = (struct diag_socket){.state = m->idiag_state, .inode = m->idiag_inode, .uid = m->idiag_uid};
+  *out = (struct diag_socket){.inode = m->idiag_inode, .uid = m->idiag_uid};
   out->id.family = m->idiag_family;
   out->id.local_port = m->id.idiag_sport;
   out->id.remote_port = m->id.idiag_dport;
@@ -136,12 +138,10 @@ int diag_look(int fd, const struct diag_id *id, struct diag_socket *out) {
   _Alignas(struct nlmsghdr) char buf[4096];
   name(&q, id);
   int rc = ask(fd, &q, SOCK_DIAG_BY_FAMILY, 0);
-  ssize_t n = rc == 0 ? answer(fd, buf, sizeof buf) : rc;
+  ssize_t n = rc == 0 ? answer(fd, &q, buf, sizeof buf) : rc;
   const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)buf;
   if (n < 0)
     return (int)n;
-  if (!NLMSG_OK(h, (size_t)n))
-    return -EPROTO;
   rc = error_of(h);
   if (rc <= 0)
     return rc == -ESTALE ? -ENOENT : rc; /* another socket has the addresses now */
@@ -156,42 +156,10 @@ int diag_destroy(int fd, const struct diag_id *id) {
   _Alignas(struct nlmsghdr) char buf[4096];
   name(&q, id);
   int rc = ask(fd, &q, SOCK_DESTROY, NLM_F_ACK);
-  ssize_t n = rc == 0 ? answer(fd, buf, sizeof buf) : rc;
+  ssize_t n = rc == 0 ? answer(fd, &q, buf, sizeof buf) : rc;
   const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)buf;
   if (n < 0)
     return (int)n;
-  rc = NLMSG_OK(h, (size_t)n) ? error_of(h) : -EPROTO;
+  rc = error_of(h);
   return rc == -ESTALE ? -ENOENT : rc > 0 ? -EPROTO : rc;
-}
-
-int diag_each(int fd, int family, void (*fn)(const struct diag_socket *s, void *arg), void *arg) {
-  struct request q;
-  _Alignas(struct nlmsghdr) char buf[32768];
-  memset(&q, 0, sizeof q);
-  q.r.sdiag_family = (uint8_t)family;
-  q.r.sdiag_protocol = IPPROTO_TCP;
-  q.r.idiag_states =
-      1u << TCP_ESTABLISHED | 1u << TCP_SYN_SENT | 1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 | 1u << TCP_CLOSE_WAIT;
-  int rc = ask(fd, &q, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP);
-  if (rc != 0)
-    return rc;
-  for (;;) {
-    ssize_t n = answer(fd, buf, sizeof buf);
-    if (n < 0)
-      return (int)n;
-    size_t left = (size_t)n;
-    for (const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)buf; NLMSG_OK(h, left);
-         h = NLMSG_NEXT(h, left)) {
-      if (h->nlmsg_type == NLMSG_DONE)
-        return 0;
-      rc = error_of(h);
-      if (rc <= 0)
-        return rc;
-      struct diag_socket s;
-      if (h->nlmsg_len < NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
-        return -EPROTO;
-      read_socket(NLMSG_DATA(h), &s);
-      fn(&s, arg);
-    }
-  }
 }

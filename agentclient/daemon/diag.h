@@ -25,7 +25,6 @@ void diag_addresses(const struct diag_id *id, struct sockaddr_in6 *local, struct
 
 struct diag_socket {
   struct diag_id id;
-  uint8_t state;       /* TCP_ESTABLISHED... (netinet/tcp.h) */
   unsigned long inode; /* 0: no descriptor leads there any more */
   uid_t uid;
 };
@@ -36,7 +35,5 @@ int diag_look(int fd, const struct diag_id *id, struct diag_socket *out);
 /* 0; -ENOENT; -EPERM or -EOPNOTSUPP where it cannot be done. Who waits on the socket wakes with ECONNABORTED; the
  * peer gets a reset. */
 int diag_destroy(int fd, const struct diag_id *id);
-/* Every TCP socket of a family that is neither listening nor over. 0, or a negative errno. */
-int diag_each(int fd, int family, void (*fn)(const struct diag_socket *s, void *arg), void *arg);
 
 #endif

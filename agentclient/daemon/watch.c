@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define SETTLE_MS    20   /* several events are one change */
+#define LAZY_MS      1000 /* of another file in the directory: it may be a link on the way, and mostly is not */
 #define READINGS_MAX 16   /* threads at a time; a file system that hangs keeps some of them */
 #define WRITERS_MS   2000 /* how long who writes the file is waited for */
 #define STEP_US      20000
@@ -52,7 +53,7 @@ LIST_HEAD(readings, reading);
 struct watch {
   struct worker *worker;
   int inotify;
-  struct event readable, settle;
+  struct event readable, settle, lazy;
   struct readings readings;
   unsigned count;
 };
@@ -271,18 +272,34 @@ static void settled(evutil_socket_t fd, short what, void *arg) {
   struct config *c;
   LIST_FOREACH(c, &watch->worker->configs, link)
   if (c->changed) {
-    c->changed = false;
+    c->changed = c->perhaps = false;
     reading_begin(watch, c);
   }
 }
 
+static void lazy(evutil_socket_t fd, short what, void *arg) {
+  struct watch *watch = arg;
+  struct config *c;
+  LIST_FOREACH(c, &watch->worker->configs, link)
+  c->changed = c->changed || c->perhaps;
+  settled(fd, what, arg);
+}
+
+/* The file itself, Kubernetes' link beside it, the directory, or something where its link leads. */
+static bool means(const struct inotify_event *e, const char *name, const struct config *c) {
+  const char *slash = strrchr(c->path, '/');
+  return e->len == 0 || strncmp(name, "..", 2) == 0 || strcmp(name, slash ? slash + 1 : c->path) == 0 ||
+         (e->wd == c->dirs[1] && c->dirs[0] != c->dirs[1]);
+}
+
 /* An event of a directory that nobody watches for any more ends the watching. */
-static void directory_changed(struct watch *watch, const struct inotify_event *e) {
+static void directory_changed(struct watch *watch, const struct inotify_event *e, const char *name) {
   struct config *c;
   bool known = false;
   LIST_FOREACH(c, &watch->worker->configs, link) {
     bool mine = (e->mask & IN_Q_OVERFLOW) || c->reading || e->wd == c->dirs[0] || e->wd == c->dirs[1];
-    c->changed = c->changed || mine;
+    c->perhaps = c->perhaps || mine;
+    c->changed = c->changed || (mine && means(e, name, c));
     known = known || mine;
   }
   if (!known && !(e->mask & (IN_IGNORED | IN_Q_OVERFLOW)))
@@ -297,12 +314,14 @@ static void inotify_event(evutil_socket_t fd, short what, void *arg) {
   for (ssize_t at = 0; n > 0 && at + (ssize_t)sizeof(struct inotify_event) <= n;) {
     struct inotify_event e;
     memcpy(&e, buf + at, sizeof e);
-    directory_changed(watch, &e);
+    directory_changed(watch, &e, buf + at + sizeof e);
     at += (ssize_t)(sizeof e + e.len);
   }
-  struct timeval tv = clock_timeval(SETTLE_MS);
+  struct timeval soon = clock_timeval(SETTLE_MS), later = clock_timeval(LAZY_MS);
   if (n > 0 && !evtimer_pending(&watch->settle, NULL))
-    evtimer_add(&watch->settle, &tv);
+    evtimer_add(&watch->settle, &soon);
+  if (n > 0 && !evtimer_pending(&watch->lazy, NULL))
+    evtimer_add(&watch->lazy, &later);
 }
 
 struct watch *watch_new(struct worker *w) {
@@ -313,6 +332,7 @@ struct watch *watch_new(struct worker *w) {
   signal(SIGIO, SIG_IGN); /* somebody opens a file for writing while we hold a lease */
   LIST_INIT(&watch->readings);
   evtimer_assign(&watch->settle, w->base, settled, watch);
+  evtimer_assign(&watch->lazy, w->base, lazy, watch);
   watch->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (watch->inotify < 0) {
     log_warning(w->log, "no inotify (%s): changed configurations are read on SIGHUP only", strerror(errno));
@@ -327,6 +347,7 @@ void watch_free(struct watch *watch) {
   if (!watch)
     return;
   evtimer_del(&watch->settle);
+  evtimer_del(&watch->lazy);
   if (watch->inotify >= 0)
     event_del(&watch->readable);
   struct reading *r;
