@@ -174,8 +174,18 @@ def test_what_is_open_in_plaintext_stands_against_enforcing(t):
     talk(t, config, port)
     verdict = rules(t, "--since", since)["server"]["verdict"]
     assert not verdict["safe"] and [a["what"] for a in verdict["against"]] == ["open_plaintext"], verdict
+    svidwrap(t, "mode", "client", "canary", "--percent", "0")
+    out = t.wrapped(config, [PYTHON, "-c", HOLD, str(port)])  # and one that goes out
+    out.line("connected")
+    svidwrap(t, "mode", "client", "canary", "--percent", "100")
+    later = next_second()
+    talk(t, config, port)
+    verdict = rules(t, "--since", later)["client"]["verdict"]
+    assert not verdict["safe"] and [a["what"] for a in verdict["against"]] == ["open_plaintext"], verdict
+    out.stop()
+    until("a safe rule", lambda: rules(t, "--since", later)["client"]["verdict"]["safe"], pause=0.1)
     old.stop()
-    until("a safe rule", lambda: rules(t, "--since", since)["server"]["verdict"]["safe"], pause=0.1)
+    until("a safe rule", lambda: rules(t, "--since", later)["server"]["verdict"]["safe"], pause=0.1)
 
 
 def test_a_mode_that_cannot_be_is_refused_with_its_cure(t):

@@ -1,0 +1,1 @@
+test_rewrite_SRCS := agentclient/cli/rewrite.c
