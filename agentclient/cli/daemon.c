@@ -49,7 +49,8 @@ static void leave_preload(int argc, char **argv) {
   free(again);
 }
 
-int cli_daemon(int argc, char **argv) {
+/* -1: go on; else an exit code. */
+static int parse(int argc, char **argv, struct daemon_options *o) {
   enum { CONFIG = 1, AGAIN, FOREGROUND, CONTAINER, ALL_USERS, LINGER, WORKER, LEASH, SUPERVISE };
   static const struct option options[] = {{"config", required_argument, NULL, CONFIG},
                                           {"foreground", no_argument, NULL, FOREGROUND},
@@ -62,41 +63,39 @@ int cli_daemon(int argc, char **argv) {
                                           {"supervise", required_argument, NULL, SUPERVISE},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-  struct daemon_options o = {.linger_ms = -1};
-  leave_preload(argc, argv);
   optind = 1;
   for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
     switch (c) {
     case CONFIG:
-      o.config = optarg;
+      o->config = optarg;
       break;
     case AGAIN:
-      o.again = true;
+      o->again = true;
       break;
     case FOREGROUND:
-      o.foreground = true;
+      o->foreground = true;
       break;
     case CONTAINER:
-      o.container = true;
+      o->container = true;
       break;
     case ALL_USERS:
-      o.all_users = true;
+      o->all_users = true;
       break;
     case WORKER:
-      o.worker = true;
+      o->worker = true;
       break;
     case LINGER:
-      o.linger_ms = duration(optarg);
-      if (o.linger_ms < 0) {
+      o->linger_ms = duration(optarg);
+      if (o->linger_ms < 0) {
         fprintf(stderr, "svidwrap daemon: --linger %s: not a duration\n", optarg);
         return EX_USAGE;
       }
       break;
     case LEASH:
-      o.leash_fd = atoi(optarg);
+      o->leash_fd = atoi(optarg);
       break;
     case SUPERVISE:
-      o.supervise = atoi(optarg);
+      o->supervise = atoi(optarg);
       break;
     case 'h':
       fputs(usage, stdout);
@@ -106,10 +105,19 @@ int cli_daemon(int argc, char **argv) {
       return EX_USAGE;
     }
   }
-  if (optind < argc || o.leash_fd < 0 || o.supervise < 0) {
+  if (optind < argc || o->leash_fd < 0 || o->supervise < 0) {
     fputs(usage, stderr);
     return EX_USAGE;
   }
+  return -1;
+}
+
+int cli_daemon(int argc, char **argv) {
+  struct daemon_options o = {.linger_ms = -1};
+  leave_preload(argc, argv);
+  int rc = parse(argc, argv, &o);
+  if (rc >= 0)
+    return rc;
   if (o.all_users && geteuid() != 0) {
     fprintf(stderr, "svidwrap daemon: --all-users: only root's daemon can serve other users\n");
     return EX_NOPERM;
