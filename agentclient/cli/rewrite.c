@@ -64,8 +64,9 @@ int rewrite_begin(struct rewrite *r, const char *path, char *why, size_t why_len
   char copy[PATH_MAX], copy2[PATH_MAX];
   *r = (struct rewrite){.fd = -1};
   snprintf(r->path, sizeof r->path, "%s", path);
-  if (!realpath(path, r->path))
+  if (!realpath(path, copy)) /* which leaves a part of a path there when it fails */
     return fail(r, "cannot be found", why, why_len);
+  snprintf(r->path, sizeof r->path, "%s", copy);
   if (read_text(r, why, why_len) != 0)
     return -1;
   snprintf(copy, sizeof copy, "%s", r->path);
