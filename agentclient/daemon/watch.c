@@ -27,6 +27,7 @@
 #define SETTLE_MS    20   /* several events are one change */
 #define LAZY_MS      1000 /* of another file in the directory: it may be a link on the way, and mostly is not */
 #define READINGS_MAX 16   /* threads at a time; a file system that hangs keeps some of them */
+#define FOREIGN_MAX  4    /* of one other user: his file systems hold nobody else up */
 #define WRITERS_MS   2000 /* how long who writes the file is waited for */
 #define STEP_US      20000
 #define EVENTS       (IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB)
@@ -220,12 +221,26 @@ static void reading_done(struct errand *e) {
   config_unref(c);
 }
 
+static bool may_begin(const struct watch *watch, const struct config *c) {
+  unsigned same = 0, foreign = 0;
+  const struct reading *r;
+  LIST_FOREACH(r, &watch->readings, link) {
+    foreign += r->uid != geteuid();
+    same += r->uid == c->uid;
+  }
+  return watch->count < READINGS_MAX &&
+         (c->uid == geteuid() || (same < FOREIGN_MAX && foreign < READINGS_MAX - FOREIGN_MAX));
+}
+
 static void reading_begin(struct watch *watch, struct config *c) {
   c->read_again = c->reading;
   if (c->reading || c->watched == CONFIG_UNWATCHED)
     return;
-  if (watch->count >= READINGS_MAX) { /* file systems that hang: the next change finds them gone, or not */
-    log_warning(c->log, "%s: not read again: %u files do not answer", c->path, watch->count);
+  if (!may_begin(watch, c)) { /* when others are through; where all file systems hang, never */
+    struct timeval tv = clock_timeval(SETTLE_MS);
+    c->changed = true;
+    if (!evtimer_pending(&watch->settle, NULL))
+      evtimer_add(&watch->settle, &tv);
     return;
   }
   struct reading *r = calloc(1, sizeof *r);

@@ -224,6 +224,23 @@ def test_reloads_under_load_fail_no_request(t):
     assert NATIVE or log(t).count("the new policy is in force") >= 5
 
 
+def test_many_configurations_of_one_file_all_follow(t):
+    """Each program's variables make it a configuration of its own."""
+    wrapped_only()
+    t.agent([entry(WEB)])
+    port = t.port()
+    config = t.config(listen=[{"port": port, "allow": [WEB], "name": "door of ${WHO:-nobody}"}])
+    listen = "import socket, sys, time\ns = socket.socket()\ns.setsockopt(1, 15, 1)\n" \
+             "s.bind(('127.0.0.1', int(sys.argv[1])))\ns.listen(5)\nprint('ready', flush=True)\ntime.sleep(100)"
+    programs = [t.wrapped(config, [PYTHON, "-c", listen, str(port)], how="preload", extra={"WHO": f"n{n}"})
+                for n in range(20)]
+    for p in programs:
+        p.line("^ready")
+    followed(t, config)
+    replace(config, changed(config, "door of", "gate of"))
+    in_force(t, config, 20)
+
+
 def test_a_listener_whose_rule_goes_refuses(t):
     wrapped_only()
     port, server, config = stage(t)
