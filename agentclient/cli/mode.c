@@ -57,6 +57,8 @@ static void print_changes(const json_t *changes) {
              report_string(c, "old"), report_string(c, "new"));
     else
       printf("%s: other parts of the policy\n", report_string(c, "config"));
+    if (*report_string(c, "variable"))
+      printf("note: %s of the program decides about it again when the file changes\n", report_string(c, "variable"));
   }
 }
 

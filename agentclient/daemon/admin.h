@@ -5,9 +5,9 @@
  *
  *   {"verb": "report", "since": SECONDS}   the survey (survey.h); since: UNIX time
  *   {"verb": "mode", "rule", "mode", "percent"?, "config"?: PATH, "persist"?: true, "files"?: {PATH: TEXT}}
- *        {"changes": [{"config", "rule", "old", "new"}], "files": {PATH: TEXT to write}, "ended": live connections
- * that the new policy does not let in}, or, where texts of files are wanted to change them, {"files_wanted": [PATH]}
- * and nothing was changed
+ *        {"changes": [{"config", "rule", "old", "new", "variable"?}], "files": {PATH: TEXT to write}, "ended": live
+ * connections that the new policy does not let in}, or, where texts of files are wanted to change them,
+ * {"files_wanted": [PATH]} and nothing was changed
  *   {"verb": "rollback"}
  *        {"undone": "order" or "file", "at", "changes", "files": {PATH: {"written", "before"}}, "files_left": [PATH],
  * "ended", "left": how many more}

@@ -7,6 +7,7 @@
 #include "rulename.h"
 #include "worker.h"
 #include "../observe/audit.h"
+#include "../observe/format.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -74,8 +75,12 @@ static void tell(const struct telling *t, const char *rule, const struct policy_
   log_warning(c->log, "%s by uid %u (pid %d): %s: %s%s%s%s%s%s", t->event, (unsigned)o.uid, (int)o.pid, c->path,
               *rule ? "rule '" : "the policy of before is in force again", rule, *rule ? "': " : "", before,
               *rule ? " -> " : "", after);
-  json_array_append_new(
-      t->out, json_pack("{s:s, s:s, s:s, s:s}", "config", c->path, "rule", rule, "old", before, "new", after));
+  char path[4096];
+  json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "config", format_clean(c->path, path, sizeof path), "rule", rule,
+                           "old", before, "new", after);
+  if (was && was->mode_from)
+    json_object_set_new(item, "variable", json_string(was->mode_from));
+  json_array_append_new(t->out, item);
 }
 
 /* No mode is another than before. */

@@ -188,6 +188,17 @@ def test_what_is_open_in_plaintext_stands_against_enforcing(t):
     until("a safe rule", lambda: rules(t, "--since", later)["server"]["verdict"]["safe"], pause=0.1)
 
 
+def test_a_variable_that_decides_about_a_mode_is_told(t):
+    port = prepare(t)
+    config = staged(t, port)
+    name = f"SVIDWRAP_LISTEN_{port}_MODE"
+    echo_server(t, config, port, extra={name: "enforce"})
+    assert rules(t)["server"]["mode"] == "enforce"
+    out = svidwrap(t, "mode", "server", "permissive")
+    assert "enforce -> permissive" in out and f"note: {name} of the program decides about it again" in out, out
+    talk(t, None, port)
+
+
 def test_a_mode_that_cannot_be_is_refused_with_its_cure(t):
     port = prepare(t)
     config = t.config(listen=[{"name": "server", "port": port, "allow": [ID]},
@@ -309,7 +320,8 @@ def test_a_mode_changes_while_programs_run_and_comes_back(t):
     assert "already" in svidwrap(t, "mode", "client", "canary", "--percent", "100")
     os.kill(t.worker(), signal.SIGHUP)  # the files are what they were
     out = svidwrap(t, "mode", "server", "enforce")
-    assert "2 live connections that this policy does not let in are ended" in out, out
+    # The two that are held; the server may still be at closing the last one that was not.
+    assert re.search("^[23] live connections that this policy does not let in are ended$", out, re.M), out
     svidwrap(t, "mode", "client", "enforce")
     talk(t, config, port)
     assert orders(t) == [("mode", "server", "off", "permissive"), ("mode", "client", "off", "canary 100"),
