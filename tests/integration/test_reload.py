@@ -7,7 +7,7 @@ import signal
 import time
 
 from apps import MANY_CLIENT, client, echo_server
-from harness import NATIVE, PYTHON, TD, Skip, entry, until
+from harness import NATIVE, PYTHON, TD, Skip, entry, until, which
 
 SERVER, WEB = f"{TD}/server", f"{TD}/web"
 # Connects when it is told a line, and says what became of it.
@@ -222,6 +222,34 @@ def test_reloads_under_load_fail_no_request(t):
             out = c.ok(40)
             assert out.endswith(b"good 60 bad 0\n"), out[-500:]
     assert NATIVE or log(t).count("the new policy is in force") >= 5
+
+
+def test_reloads_end_no_connection_that_is_still_allowed(t):
+    """Redis, with connections that stay and with one for every request."""
+    wrapped_only()
+    redis, bench = which("redis-server"), which("redis-benchmark")
+    t.agent([entry(WEB)])
+    port, extra = t.port(), t.port()
+    config = t.both(port, allow=[WEB])
+    proc = t.wrapped(config, [redis, "--port", str(port), "--save", "", "--appendonly", "no"], name="redis")
+    t.listening(port, proc=proc)
+    followed(t, config)
+    with open(config) as f:
+        text = f.read()
+    loads = [t.wrapped(config, [bench, "-p", str(port), "-c", "8", "-n", n, "-k", keep, "-t", "get", "-q"], name="load")
+             for keep, n in (("1", "40000"), ("0", "300"))]
+    n = 0
+    while any(p.alive() for p in loads):
+        n += 1
+        replace(config, text.replace("listen:\n", f'listen:\n  - {{port: {extra}, mode: enforce, allow: ["{WEB}"]}}\n' * (n % 2))
+                + f"# {n}\n")
+        time.sleep(0.1)
+    for p in loads:
+        assert b"requests per second" in p.ok(), p.text()
+    # "failed" is what redis-benchmark leaves when it has had enough.
+    bad = [a for a in t.audit() if a["event"] == "revocation" or a["result"] not in ("allowed", "failed")]
+    assert not bad, bad
+    assert log(t).count("the new policy is in force") > 1
 
 
 def test_many_configurations_of_one_file_all_follow(t):
