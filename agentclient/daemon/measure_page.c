@@ -220,6 +220,9 @@ static void policies(struct metrics *m, const struct worker *w) {
       {"policy_hosts_unresolved", "Host names in rules for which there is no address.", METRICS_GAUGE, unresolved},
   };
   const struct config *c, *e;
+  metrics_family(m, "revocations_total", METRICS_COUNTER,
+                 "Live connections that were ended, for their identity was taken away or a new policy refuses them.");
+  metrics_count(m, "revocations_total", w->revoked, NULL);
   for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
     metrics_family(m, families[i].name, families[i].type, families[i].help);
     LIST_FOREACH(c, &w->configs, link) {

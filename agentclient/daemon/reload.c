@@ -64,7 +64,6 @@ int config_apply(struct worker *w, struct config *c, struct policy *fresh, char 
   canary_mark(w, c, t);
   publish(c, t, atomic_load(&c->rules->generation) + 1);
   free(t);
-  w->policy_generation++;
   rematch(w, c);
   policy_unref(old);
   hostnames_look(w->hostnames);
@@ -123,9 +122,8 @@ int config_set_addresses(struct worker *w, struct config *c, const struct policy
 
 /* -- a changed file -- */
 
-int config_reload_failed(struct worker *w, struct config *c, const char *why) {
+int config_reload_failed(struct config *c, const char *why) {
   c->reload_failures++;
-  w->reload_failures++;
   snprintf(c->failure, sizeof c->failure, "%s", why);
   log_error(c->log, "the changed configuration is refused, and the old policy stays: %s", why);
   return -1;
@@ -166,22 +164,21 @@ int config_reload(struct worker *w, struct config *c, const char *text, size_t l
   }
   int rc = config_draft(&src, text, len, st, NULL, &d, why, sizeof why);
   if (rc < 0)
-    return config_reload_failed(w, c, why);
+    return config_reload_failed(c, why);
   bool same_start = settled(c, &d);
   struct policy *before = policy_ref(c->policy);
   if (c->enforced && !enforce_may(c->path, st, why, sizeof why)) {
-    rc = config_reload_failed(w, c, why);
+    rc = config_reload_failed(c, why);
   } else if (c->trusted && !d.trusted) {
     snprintf(why, sizeof why, "%s: others than the daemon's user can write it now", c->path);
-    rc = config_reload_failed(w, c, why);
+    rc = config_reload_failed(c, why);
   } else if (config_apply(w, c, d.policy, why, sizeof why) != 0) {
-    rc = config_reload_failed(w, c, why);
+    rc = config_reload_failed(c, why);
   } else {
     d.policy = NULL;
     take_over(c, &d, same_start);
     c->failure[0] = '\0';
     c->reloads++;
-    w->reloads++;
     history_reloaded(w->history, c, before);
     measure_follow(w->measure, c);
     log_info(c->log, "%s: the new policy is in force (generation %u)", c->path, atomic_load(&c->rules->generation));

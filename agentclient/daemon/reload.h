@@ -25,6 +25,6 @@ int config_set_addresses(struct worker *w, struct config *c, const struct policy
  * stays. */
 int config_reload(struct worker *w, struct config *c, const char *text, size_t len, const struct stat *st);
 /* The same for a file that cannot be read: -1. */
-int config_reload_failed(struct worker *w, struct config *c, const char *why);
+int config_reload_failed(struct config *c, const char *why);
 
 #endif

@@ -197,7 +197,7 @@ static void look_again(struct watch *watch, struct reading *r) {
   if (r->rc == 0)
     config_reload(watch->worker, c, r->text, r->len, &r->st);
   else if (strcmp(r->why, c->failure) != 0) /* said once: other files of its directory change, too */
-    config_reload_failed(watch->worker, c, r->why);
+    config_reload_failed(c, r->why);
 }
 
 static void reading_begin(struct watch *watch, struct config *c);

@@ -63,8 +63,7 @@ struct worker {
   struct policy *own;      /* the daemon's own configuration; NULL: none */
   struct measure *measure;
   bool leaving;
-  uint64_t policy_generation, reloads, reload_failures; /* over all configurations */
-  uint64_t revoked;                                     /* live connections that were ended */
+  uint64_t revoked; /* live connections that were ended */
 };
 
 /* Serves until told to leave. A sysexits code; 0 also when another daemon serves under that name already. */
