@@ -31,6 +31,7 @@ struct config {
   struct rules_table *rules; /* our writable mapping */
   char *endpoint;            /* "" where the configuration names none */
   char *label;               /* in the ledger: the path, and whose it is where it is not ours */
+  bool metrics_ignored;      /* its metrics.listen, and the log has said so */
   bool audit_down;           /* audit lines are being lost, and the log says so */
   bool trusted;              /* the daemon's own: it may name files and use the daemon's identity */
 

@@ -107,14 +107,20 @@ static bool has_a_say(const struct measure *m, const struct config *c) {
 
 static const char *named(const struct config *c) { return policy_settings(c->policy)->metrics_listen; }
 
-int measure_claim(struct measure *m, const struct config *c, char *why, size_t why_len) {
+/* Once, and not for every program that brings it. */
+static void ignore(struct config *c, const char *why) {
+  if (!c->metrics_ignored)
+    log_warning(c->log, "%s: metrics.listen %s is ignored: %s", c->path, named(c), why);
+  c->metrics_ignored = true;
+}
+
+int measure_claim(struct measure *m, struct config *c, char *why, size_t why_len) {
   const char *address = named(c);
   char cause[512];
   if (!address)
     return 0;
   if (!has_a_say(m, c)) {
-    log_warning(c->log, "%s: metrics.listen is ignored: the file, or who brings it, is not of this daemon's user",
-                c->path);
+    ignore(c, "the file, or who brings it, is not of this daemon's user");
     return 0;
   }
   const char *now = m->wanted ? m->wanted : measure_address(m);
@@ -123,8 +129,9 @@ int measure_claim(struct measure *m, const struct config *c, char *why, size_t w
       replace(&m->owner, c->path); /* from now on this file is watched for it */
       return 0;
     }
-    log_warning(c->log, "%s: metrics.listen %s is ignored: one daemon serves at one address, and %s named %s before",
-                c->path, address, m->owner ? m->owner : "another configuration", now);
+    snprintf(cause, sizeof cause, "one daemon serves at one address, and %.300s named %.100s before",
+             m->owner ? m->owner : "another configuration", now);
+    ignore(c, cause);
     return 0;
   }
   if (measure_begin(m, c->path, address, cause, sizeof cause) == 0)

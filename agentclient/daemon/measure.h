@@ -21,7 +21,7 @@ void measure_free(struct measure *m);
 int measure_begin(struct measure *m, const char *path, const char *address, char *why, size_t why_len);
 /* A program brings a configuration. 0, or -1 and why: it names a listener that cannot be had, and this daemon is not
  * the successor of one that crashed (then it is tried again and again, in place of refusing running programs). */
-int measure_claim(struct measure *m, const struct config *c, char *why, size_t why_len);
+int measure_claim(struct measure *m, struct config *c, char *why, size_t why_len);
 /* A configuration has changed: its listener moves with it, and stays where the new one cannot be had. */
 void measure_follow(struct measure *m, const struct config *c);
 
