@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics for Prometheus: what happened is counted, strangers cost little, and the address follows the configuration."""
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
 
 from apps import LONG_CLIENT, MANY_CLIENT, client, echo_server, exchange
-from harness import PYTHON, SVIDWRAP, TD, until, which
+from harness import PYTHON, ROOT, SVIDWRAP, TD, until, which
 from observing import ID, TWO_USERS, cli, http, scrape, served, wrapped_only
 
 
@@ -51,6 +52,21 @@ def test_metrics_count_what_happened(t):
     assert page.value("agent_up") >= 1 and page.value("svid_updates_total") >= 3
     assert page.value("policy_generation", config=config) == 1 and page.value("sessions") >= 1
     assert page.value("audit_lines_lost_total") == 0 and page.value("listeners") == 1
+
+
+def test_the_alerts_of_the_example_are_about_metrics_that_there_are(t):
+    wrapped_only()
+    rules = os.path.join(ROOT, "examples", "prometheus", "svidwrap.rules.yml")
+    t.run([which("promtool"), "check", "rules", rules])
+    t.agent()
+    port, at, config = served(t)
+    echo_server(t, config, port)
+    text = scrape(at).text
+    with open(rules) as f:
+        names = set(re.findall(r"\bsvidwrap_[a-z_]+", f.read()))
+    assert len(names) >= 7
+    for name in names:
+        assert f"# TYPE {name.removesuffix('_bucket')} " in text, name
 
 
 def test_metrics_of_live_connections_and_an_agent_that_goes_away(t):
