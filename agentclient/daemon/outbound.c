@@ -318,11 +318,12 @@ static void start(struct outbound *o, const struct identity_svid *svid) {
 
 static void waited(struct session_wait *w, bool gone);
 
-/* The program saw a rule by which it has to ask us, and by now there is one by which it has not: nothing has been
- * sent, and it looks again. */
-static bool plaintext_by_now(const struct outbound *o) {
+/* The program saw a rule by which it has to ask us, and by now there is none that makes it: nothing has been sent,
+ * and it looks again. Where the rule is off by now, and TLS can be had, it gets what it asked for: the server may
+ * have accepted it while its own rule still enforced, and waits for a ClientHello. */
+static bool must_look_again(const struct outbound *o, bool identity) {
   const struct policy_rule *r = policy_rule_at(o->policy, o->rule);
-  return r && (r->mode == RULES_OFF || canary_suspended(o->worker, o->session->config, r->name));
+  return !r || (r->mode == RULES_OFF && !identity) || canary_suspended(o->worker, o->session->config, r->name) != 0;
 }
 
 /* Begins the handshake, or waits for what it needs, or answers why not. */
@@ -331,13 +332,13 @@ static void attempt(struct outbound *o) {
   char why[WIRE_TEXT_MAX];
   if (o->policy != s->config->policy)
     find_rule(o);
-  if (o->rule == NO_RULE || plaintext_by_now(o)) {
+  const struct identity_svid *svid = o->rule == NO_RULE ? NULL : session_svid(s, o->rule, why, sizeof why);
+  if (must_look_again(o, svid != NULL)) {
     let_go(o);
     answer(o->ctl, WIRE_BAD_REQUEST, EACCES, LOOK_AGAIN);
     outbound_free(o);
     return;
   }
-  const struct identity_svid *svid = session_svid(s, o->rule, why, sizeof why);
   enum source_state state = source_state(s->source);
   /* An agent that went away is looked for while the SVID is still good, where no stand-in can be rung for it. */
   bool lost = !source_connected(s->source) && s->config->endpoint[0] && (!svid || LIST_EMPTY(&s->attached));
@@ -410,7 +411,7 @@ void outbound_policy_changed(struct session *s) {
     if (o->dial)
       continue; /* judged again at its end */
     find_rule(o);
-    if (!o->wait.session || !(o->rule == NO_RULE || plaintext_by_now(o)))
+    if (!o->wait.session || !must_look_again(o, false))
       continue;
     session_wait_end(&o->wait); /* it waits for an identity that it does not need any more */
     attempt(o);

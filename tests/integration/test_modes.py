@@ -507,6 +507,15 @@ class Load:
             p.stop()
 
 
+def quiet(t):
+    """No plaintext for a while: what `svidwrap report` calls safe to enforce."""
+    def look():
+        seen = len(lines(t, result="plaintext"))
+        time.sleep(0.4)
+        return len(lines(t, result="plaintext")) == seen
+    until("no plaintext any more", look)
+
+
 def test_the_way_to_enforce_and_back_costs_no_request(t):
     """off, permissive, canary 10, 50, 100, enforce, and back, in an operator's order, under load that never pauses."""
     only_wrapped()
@@ -527,18 +536,11 @@ def test_the_way_to_enforce_and_back_costs_no_request(t):
             a["result"] == result and a["direction"] == "outbound" for a in t.audit()[since:]) > 5)
         load.check()
 
-    def quiet():
-        """No plaintext for a while: what `svidwrap report` calls safe to enforce."""
-        def look():
-            seen = len(lines(t, result="plaintext"))
-            time.sleep(0.3)
-            return len(lines(t, result="plaintext")) == seen
-        until("no plaintext any more", look)
     step(server, "listen", "plaintext", mode="permissive")
     step(out, "connect", "allowed", mode="canary", percent=10)
     step(out, "connect", "allowed", mode="canary", percent=50)
     step(out, "connect", "allowed", mode="canary", percent=100)
-    quiet()
+    quiet(t)
     step(server, "listen", "allowed", mode="enforce")
     step(out, "connect", "allowed", mode="enforce")
     step(server, "listen", "allowed", mode="permissive")
@@ -564,7 +566,9 @@ def test_both_sides_at_once_and_back_cost_no_request(t):
     load = Load(t, both.path, port)
     for _ in range(3):
         for server, out, percent in (("permissive", "off", 0), ("permissive", "canary", 50), ("permissive", "canary", 100),
-                                     ("off", "off", 0)):
+                                     ("enforce", "enforce", 0), ("off", "off", 0)):
+            if server == "enforce":
+                quiet(t)
             both.set(**rules(server, out, percent))
             seen = len(t.audit())
             until("requests under the new rules", lambda: len(t.audit()) > seen + 20)

@@ -303,16 +303,19 @@ static void a_suspension_survives_what_leaves_its_rule_alone(void **state) {
 
 /* -- overtaken by the rules -- */
 
-static void a_connect_whose_rule_is_off_by_now_is_told_to_look_again(void **state) {
+static void a_connect_whose_rule_is_off_by_now_looks_again_where_there_is_no_identity(void **state) {
   (void)state;
   struct program p;
   uint16_t port;
-  begin(&p, RULE(""));
+  agent_mode = AGENT_DENIES;
+  config_rules(RULE(""));
+  say_hello(&p);
+  give_agent(&p, 10000);
   config_mode("it", RULES_OFF, UINT32_MAX);
   int listener = tcp_listen(&port, connect_port), tcp = tcp_connect(port), sock = request_connect(&p, tcp, port);
   assert_int_equal(connected(sock).status, WIRE_BAD_REQUEST);
   assert_int_equal(rule_seen(&p).mode, RULES_OFF);
-  assert_int_equal(audit_lines(), 0);
+  assert_false(audit_has("\"connection\""));
   /* Nothing was sent: the connection can go on in plaintext. */
   int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
   char byte;
@@ -348,6 +351,29 @@ static void *serve_one(void *arg) {
   int fd = accept4(peer->fd, NULL, NULL, SOCK_CLOEXEC);
   usleep(50000); /* the mode changes now */
   return peer_accept(peer, fd, web) ? arg : NULL;
+}
+
+/* The server accepted it while its rule still enforced: it waits for a ClientHello. */
+static void a_connect_whose_rule_is_off_by_now_gets_the_TLS_that_it_asked_for(void **state) {
+  (void)state;
+  struct program p;
+  struct peer peer;
+  uint16_t port;
+  pthread_t t;
+  void *ok;
+  begin(&p, RULE(""));
+  config_mode("it", RULES_OFF, UINT32_MAX);
+  int listener = tcp_listen(&port, connect_port);
+  peer.fd = listener;
+  pthread_create(&t, NULL, serve_one, &peer);
+  int tcp = tcp_connect(port), sock = request_connect(&p, tcp, port);
+  assert_int_equal(connected(sock).status, WIRE_OK);
+  pthread_join(t, &ok);
+  assert_non_null(ok);
+  peer_close(&peer);
+  close(tcp);
+  close(listener);
+  end_program(&p);
 }
 
 static void a_handshake_under_way_ends_as_it_began(void **state) {
@@ -388,7 +414,8 @@ int main(void) {
       T(a_missing_identity_suspends),
       T(a_peer_that_refuses_us_after_the_handshake_suspends),
       T(a_suspension_survives_what_leaves_its_rule_alone),
-      T(a_connect_whose_rule_is_off_by_now_is_told_to_look_again),
+      T(a_connect_whose_rule_is_off_by_now_looks_again_where_there_is_no_identity),
+      T(a_connect_whose_rule_is_off_by_now_gets_the_TLS_that_it_asked_for),
       T(one_that_waits_for_an_identity_need_not_wait_any_longer),
       T(a_handshake_under_way_ends_as_it_began),
   };
