@@ -267,6 +267,12 @@ bool config_known(struct config *c, const struct config_source *src, const char 
   return memcmp(key, c->seen, sizeof key) == 0;
 }
 
+/* Also by a text that is about to be replaced: who begins in between is not to be a change of the file later. */
+static bool found_by(const struct config *c, const unsigned char key[32]) {
+  return memcmp(c->key, key, sizeof c->key) == 0 ||
+         (memcmp(c->stale, key, sizeof c->stale) == 0 && memcmp(c->key, c->seen, sizeof c->key) == 0);
+}
+
 struct config *config_shared(struct config_list *all, const struct config_source *src, char *why, size_t why_len) {
   struct stat st;
   struct config *c = NULL;
@@ -281,7 +287,7 @@ struct config *config_shared(struct config_list *all, const struct config_source
     goto done;
   }
   LIST_FOREACH(c, all, link)
-  if (memcmp(c->key, key, sizeof key) == 0) {
+  if (found_by(c, key)) {
     config_ref(c);
     goto done;
   }

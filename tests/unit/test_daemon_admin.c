@@ -170,6 +170,10 @@ static void a_file_that_the_daemon_does_not_know_is_not_edited(void **state) {
       const char *edited = json_string_value(json_object_get(json_object_get(answer, "files"), path));
       assert_non_null(edited);
       assert_non_null(strstr(edited, "mode: enforce"));
+      struct program between; /* begins before the file is written: it has the same policy */
+      say_hello(&between);
+      assert_string_equal(mode_of(&between, 0), "enforce");
+      end_program(&between);
     } else {
       assert_non_null(strstr(r.text, "not what the daemon has in force"));
     }
