@@ -318,13 +318,17 @@ int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg) {
   return rc;
 }
 
+/* The daemon takes a slot back when nobody holds the socket any more, also where a close went past us: then it may be
+ * another connection's by now. */
+static bool still_ours(const struct conn *c) { return c->slot && c->slot->use == c->use && !atomic_load(&c->closed); }
+
 void conn_hold(struct conn *c) {
-  if (c->slot && !atomic_load(&c->closed))
+  if (still_ours(c))
     atomic_fetch_add(&c->slot->holders, 1);
 }
 
 void conn_unhold(struct conn *c) {
-  if (c->slot && !atomic_load(&c->closed))
+  if (still_ours(c))
     atomic_fetch_sub(&c->slot->holders, 1);
 }
 
@@ -402,10 +406,11 @@ void conn_close(struct conn *c, int fd) {
   lock_signals saved;
   if (conn_begin(&op, c, fd))
     return;
-  if (fd >= 0 && atomic_load(&c->slot->holders) == 1)
+  bool ours = still_ours(c);
+  if (ours && fd >= 0 && atomic_load(&c->slot->holders) == 1)
     flush_at_end(c, fd);
   lock_signals_block(&saved);
-  if (!atomic_exchange(&c->closed, 1)) {
+  if (!atomic_exchange(&c->closed, 1) && ours) {
     bool moved = atomic_load(&c->slot->state) == ARENA_MOVED;
     if (atomic_fetch_sub(&c->slot->holders, 1) == 1)
       last_close(&op);

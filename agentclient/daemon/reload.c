@@ -123,6 +123,8 @@ int config_set_addresses(struct worker *w, struct config *c, const struct policy
 /* -- a changed file -- */
 
 int config_reload_failed(struct config *c, const char *why) {
+  if (strcmp(why, c->failure) == 0) /* said and counted once: other files of its directory change, too */
+    return -1;
   c->reload_failures++;
   snprintf(c->failure, sizeof c->failure, "%s", why);
   log_error(c->log, "the changed configuration is refused, and the old policy stays: %s", why);

@@ -196,7 +196,7 @@ static void look_again(struct watch *watch, struct reading *r) {
   }
   if (r->rc == 0)
     config_reload(watch->worker, c, r->text, r->len, &r->st);
-  else if (strcmp(r->why, c->failure) != 0) /* said once: other files of its directory change, too */
+  else
     config_reload_failed(c, r->why);
 }
 
@@ -275,9 +275,12 @@ void watch_config(struct watch *watch, struct config *c) {
 
 void watch_reread(struct watch *watch) {
   struct config *c;
-  if (watch)
-    LIST_FOREACH(c, &watch->worker->configs, link)
-  reading_begin(watch, c);
+  if (!watch)
+    return;
+  LIST_FOREACH(c, &watch->worker->configs, link) {
+    c->failure[0] = '\0'; /* who asks wants to hear it again */
+    reading_begin(watch, c);
+  }
 }
 
 static void settled(evutil_socket_t fd, short what, void *arg) {

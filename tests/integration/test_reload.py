@@ -125,6 +125,12 @@ def test_a_bad_file_keeps_the_old_policy(t):
     replace(server, good + "lisssten: []\n")
     until("an error with its place", lambda: f"{server}:{line}:1: " in log(t) and "the old policy stays" in log(t))
     assert c.ask() == "good"
+    with open(server + ".other", "w"):
+        pass  # looked at again, for something changed beside it, and not said again
+    time.sleep(1.5)
+    assert log(t).count(f"{server}:{line}:1: ") == 1
+    os.kill(t.supervisor(), signal.SIGHUP)
+    until("said again to who asks", lambda: log(t).count(f"{server}:{line}:1: ") == 2)
     replace(server, "\n")
     until("an empty file is an accident", lambda: "is empty" in log(t))
     assert c.ask() == "good"

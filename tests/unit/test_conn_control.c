@@ -472,6 +472,9 @@ static void test_revoked(void **state) {
   atomic_store(&r.slot->revoked, EACCES);
   assert_fails(rig_read(&r, b, 10, 0), EACCES);
   assert_fails(rig_write(&r, b, 10, 0), EACCES);
+  static const struct arena_side zero; /* no key is needed any more */
+  assert_memory_equal(&r.slot->rx, &zero, sizeof zero);
+  assert_memory_equal(&r.slot->tx, &zero, sizeof zero);
   rig_close(&r);
 }
 

@@ -397,6 +397,23 @@ static void *blocked_reader(void *arg) {
 }
 
 /* A slot is not handed back while a thread is still blocked on it. */
+/* A close went past the shim, the daemon gave the slot to another connection, and now the number is closed for good.
+ */
+static void test_close_leaves_a_slot_of_another_alone(void **state) {
+  (void)state;
+  struct rig r;
+  rig_open(&r, (struct rig_options){0});
+  r.slot->use++;
+  memset(r.slot->rx.secret, 7, sizeof r.slot->rx.secret);
+  conn_hold(&r.c);
+  assert_int_equal(atomic_load(&r.slot->holders), 1);
+  conn_close(&r.c, -1);
+  assert_int_equal(atomic_load(&r.slot->holders), 1);
+  assert_int_equal(atomic_load(&r.slot->state), ARENA_LIVE);
+  assert_int_equal(r.slot->rx.secret[0], 7);
+  rig_close(&r);
+}
+
 static void test_close_under_a_blocked_reader(void **state) {
   (void)state;
   struct rig r;
@@ -448,6 +465,7 @@ int main(void) {
       cmocka_unit_test(test_take_refuses),
       cmocka_unit_test(test_close_notifies),
       cmocka_unit_test(test_close_wipes),
+      cmocka_unit_test(test_close_leaves_a_slot_of_another_alone),
       cmocka_unit_test(test_close_under_a_blocked_reader),
       cmocka_unit_test(test_buffers_are_given_back),
   };
