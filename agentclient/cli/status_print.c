@@ -104,7 +104,9 @@ static char *joined(const json_t *list) {
   FILE *f = open_memstream(&out, &len);
   if (!f)
     return NULL;
-  json_array_foreach((json_t *)(uintptr_t)list, i, item) fprintf(f, "%s%s", i ? ", " : "", json_string_value(item));
+  json_array_foreach((json_t *)(uintptr_t)list, i, item) {
+    fprintf(f, "%s%s", i ? ", " : "", json_string_value(item));
+  }
   fclose(f);
   return out;
 }
@@ -185,7 +187,7 @@ static void print_hosts(FILE *to, const struct status_view *v, json_t *hosts) {
   size_t i;
   json_object_foreach(hosts, name, addresses) {
     fprintf(to, "%s:", name);
-    json_array_foreach(addresses, i, a) fprintf(to, " %s", json_string_value(a));
+    json_array_foreach(addresses, i, a) { fprintf(to, " %s", json_string_value(a)); }
     if (json_array_size(addresses) == 0)
       table_text(to, v->coloured, TABLE_RED, " does not resolve; only programs that ask for this name are covered");
     fputc('\n', to);
@@ -348,7 +350,7 @@ void status_print(FILE *to, const json_t *root, const struct status_view *v) {
   if (v->top)
     print_connections(to, v, root);
   print_sessions(to, v, json_object_get(root, "sessions"));
-  json_array_foreach(json_object_get(root, "configs"), i, c) print_config(to, v, c);
+  json_array_foreach(json_object_get(root, "configs"), i, c) { print_config(to, v, c); }
   print_listeners(to, v, json_object_get(root, "listeners"));
   if (!v->top)
     print_connections(to, v, root);

@@ -19,16 +19,16 @@ static const char *const directions[] = {[TALLY_INBOUND] = "inbound", [TALLY_OUT
 
 static void process(struct metrics *m, const struct worker *w) {
   metrics_family(m, "build_info", METRICS_GAUGE, "The version, as a label; always 1.");
-  metrics_count(m, "build_info", 1, "version", SVIDWRAP_VERSION, NULL);
+  metrics_count(m, "build_info", 1, "version", SVIDWRAP_VERSION, (char *)NULL);
   metrics_family(m, "start_time_seconds", METRICS_GAUGE, "When this daemon began, in Unix time.");
-  metrics_value(m, "start_time_seconds", (double)w->started.tv_sec + (double)w->started.tv_nsec / 1e9, NULL);
+  metrics_value(m, "start_time_seconds", (double)w->started.tv_sec + (double)w->started.tv_nsec / 1e9, (char *)NULL);
   metrics_family(m, "sessions", METRICS_GAUGE, "Wrapped workloads.");
-  metrics_count(m, "sessions", w->session_count, NULL);
+  metrics_count(m, "sessions", w->session_count, (char *)NULL);
   metrics_family(m, "control_rejected_total", METRICS_COUNTER,
                  "Connections of programs to this daemon that were refused for their user or their number.");
-  metrics_count(m, "control_rejected_total", w->control.rejected, NULL);
+  metrics_count(m, "control_rejected_total", w->control.rejected, (char *)NULL);
   metrics_family(m, "control_malformed_total", METRICS_COUNTER, "Messages to this daemon that were malformed.");
-  metrics_count(m, "control_malformed_total", w->control.malformed, NULL);
+  metrics_count(m, "control_malformed_total", w->control.malformed, (char *)NULL);
 }
 
 /* -- decisions and handshakes -- */
@@ -39,9 +39,9 @@ static void decisions(struct metrics *m, const struct tally *t) {
   for (int d = 0; d < TALLY_DIRECTIONS; d++)
     for (int r = 0; r < TALLY_RESULTS; r++)
       metrics_count(m, "decisions_total", t->results[d][r], "direction", directions[d], "result",
-                    tally_result_name((enum tally_result)r), NULL);
+                    tally_result_name((enum tally_result)r), (char *)NULL);
   metrics_family(m, "audit_lines_lost_total", METRICS_COUNTER, "Audit lines that could not be written.");
-  metrics_count(m, "audit_lines_lost_total", tally_lost(t), NULL);
+  metrics_count(m, "audit_lines_lost_total", tally_lost(t), (char *)NULL);
 }
 
 static const char *handshake_result_name(unsigned outcome) {
@@ -66,11 +66,11 @@ static void handshakes(struct metrics *m, const struct tally *t) {
       const char *reason = handshake_outcome_name((enum handshake_outcome)o);
       if (strcmp(reason, "unknown") != 0 || t->outcomes[d][o])
         metrics_count(m, "handshakes_total", t->outcomes[d][o], "direction", directions[d], "result",
-                      handshake_result_name(o), "reason", reason, NULL);
+                      handshake_result_name(o), "reason", reason, (char *)NULL);
     }
   metrics_family(m, "handshakes_resumed_total", METRICS_COUNTER, "Handshakes that went well by a ticket.");
   for (int d = 0; d < TALLY_DIRECTIONS; d++)
-    metrics_count(m, "handshakes_resumed_total", t->resumed[d], "direction", directions[d], NULL);
+    metrics_count(m, "handshakes_resumed_total", t->resumed[d], "direction", directions[d], (char *)NULL);
   metrics_family(m, "handshake_duration_seconds", METRICS_HISTOGRAM,
                  "How long handshakes took, from the connected socket on, successful or not.");
   for (int d = 0; d < TALLY_DIRECTIONS; d++)
@@ -90,7 +90,7 @@ static bool ledger_sample(void *arg, const struct ledger_line *line) {
   const struct ledger_family *f = arg;
   if (line->count[f->result])
     metrics_count(f->m, f->name, line->count[f->result], "config", line->config, "rule", line->rule, "direction",
-                  directions[line->inbound ? TALLY_INBOUND : TALLY_OUTBOUND], "peer", line->peer, NULL);
+                  directions[line->inbound ? TALLY_INBOUND : TALLY_OUTBOUND], "peer", line->peer, (char *)NULL);
   return true;
 }
 
@@ -150,7 +150,7 @@ static void expiries(struct metrics *m, const struct worker *w) {
       if (!same_before(id, i))
         metrics_value(m, "svid_expiry_timestamp_seconds", (double)identity_svid_at(id, i)->not_after, "program",
                       s->program, "pid", pid, "spiffe_id", identity_svid_at(id, i)->id.text, "hint",
-                      identity_svid_at(id, i)->hint, NULL);
+                      identity_svid_at(id, i)->hint, (char *)NULL);
   }
 }
 
@@ -165,14 +165,14 @@ static void agents(struct metrics *m, const struct worker *w) {
       continue;
     pid_text(pid, s);
     bool up = source_connected(s->source) && source_state(s->source) == SOURCE_SERVED;
-    metrics_count(m, "agent_up", up, "program", s->program, "pid", pid, NULL);
+    metrics_count(m, "agent_up", up, "program", s->program, "pid", pid, (char *)NULL);
   }
   source_totals(&t);
   metrics_family(m, "svid_updates_total", METRICS_COUNTER, "Identities that agents have sent, the first included.");
-  metrics_count(m, "svid_updates_total", t.updates, NULL);
+  metrics_count(m, "svid_updates_total", t.updates, (char *)NULL);
   metrics_family(m, "svid_update_failures_total", METRICS_COUNTER,
                  "Answers of agents that were no identity, and streams that ended.");
-  metrics_count(m, "svid_update_failures_total", t.failures, NULL);
+  metrics_count(m, "svid_update_failures_total", t.failures, (char *)NULL);
 }
 
 /* -- policies -- */
@@ -222,7 +222,7 @@ static void policies(struct metrics *m, const struct worker *w) {
   const struct config *c, *e;
   metrics_family(m, "revocations_total", METRICS_COUNTER,
                  "Live connections that were ended, for their identity was taken away or a new policy refuses them.");
-  metrics_count(m, "revocations_total", w->revoked, NULL);
+  metrics_count(m, "revocations_total", w->revoked, (char *)NULL);
   for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
     metrics_family(m, families[i].name, families[i].type, families[i].help);
     LIST_FOREACH(c, &w->configs, link) {
@@ -236,7 +236,8 @@ static void policies(struct metrics *m, const struct worker *w) {
         sum += n;
         most = n > most ? n : most;
       }
-      metrics_count(m, families[i].name, families[i].type == METRICS_COUNTER ? sum : most, "config", c->label, NULL);
+      metrics_count(m, families[i].name, families[i].type == METRICS_COUNTER ? sum : most, "config", c->label,
+                    (char *)NULL);
     }
   }
 }
@@ -265,16 +266,16 @@ static void connections(struct metrics *m, struct worker *w) {
   if (w->relay)
     relay_totals(w->relay, &relayed);
   metrics_family(m, "connections", METRICS_GAUGE, "Live protected connections.");
-  metrics_count(m, "connections", t.live, "engine", "record", NULL);
-  metrics_count(m, "connections", relayed.live, "engine", "relay", NULL);
+  metrics_count(m, "connections", t.live, "engine", "record", (char *)NULL);
+  metrics_count(m, "connections", relayed.live, "engine", "relay", (char *)NULL);
   metrics_family(m, "connections_total", METRICS_COUNTER, "Connections that were authenticated and let through.");
   for (int d = 0; d < TALLY_DIRECTIONS; d++)
     metrics_count(m, "connections_total", w->tally.results[d][TALLY_ALLOWED] + w->tally.results[d][TALLY_WOULD_DENY],
-                  "direction", directions[d], NULL);
+                  "direction", directions[d], (char *)NULL);
   metrics_family(m, "received_bytes_total", METRICS_COUNTER, "Payload received over protected connections.");
-  metrics_count(m, "received_bytes_total", onwards(&most_in, t.bytes_in + relayed.bytes_in), NULL);
+  metrics_count(m, "received_bytes_total", onwards(&most_in, t.bytes_in + relayed.bytes_in), (char *)NULL);
   metrics_family(m, "sent_bytes_total", METRICS_COUNTER, "Payload sent over protected connections.");
-  metrics_count(m, "sent_bytes_total", onwards(&most_out, t.bytes_out + relayed.bytes_out), NULL);
+  metrics_count(m, "sent_bytes_total", onwards(&most_out, t.bytes_out + relayed.bytes_out), (char *)NULL);
   const struct listener *l;
   unsigned listeners = 0, handshaking = 0, waiting = 0;
   LIST_FOREACH(l, &w->listeners, link) {
@@ -285,11 +286,11 @@ static void connections(struct metrics *m, struct worker *w) {
     waiting += n.waiting;
   }
   metrics_family(m, "listeners", METRICS_GAUGE, "Managed listeners.");
-  metrics_count(m, "listeners", listeners, NULL);
+  metrics_count(m, "listeners", listeners, (char *)NULL);
   metrics_family(m, "handshaking", METRICS_GAUGE, "Inbound connections whose handshake is under way.");
-  metrics_count(m, "handshaking", handshaking, NULL);
+  metrics_count(m, "handshaking", handshaking, (char *)NULL);
   metrics_family(m, "waiting", METRICS_GAUGE, "Authenticated connections that their program has not accepted yet.");
-  metrics_count(m, "waiting", waiting, NULL);
+  metrics_count(m, "waiting", waiting, (char *)NULL);
 }
 
 char *measure_page(void *worker) {

@@ -44,7 +44,7 @@ enum arena_state {
   ARENA_READY = 1,    /* the daemon filled it in; not taken yet */
   ARENA_LIVE = 2,     /* taken by the program (set by the shim) */
   ARENA_RELEASED = 3, /* the program's last close; secrets are wiped (set by the shim) */
-  ARENA_MOVED = 4,    /* the relay has it: wiped by the daemon, waits for the holders' last close (set by the daemon) */
+  ARENA_MOVED = 4, /* the relay has it: wiped by the daemon, waits for the holders' last close (set by the daemon) */
 };
 
 #define ARENA_TRUNCATION_EOF 1u /* rule says truncation: eof */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deep.c - a library that does not look for read() where everybody does. Built twice: with -DLIBRARY it is the library,
- * else the program that loads it by its bare name (RUNPATH leads there).
+ * deep.c - a library that does not look for read() where everybody does. Built twice: with -DLIBRARY it is the
+ * library, else the program that loads it by its bare name (RUNPATH leads there).
  *
  * usage: deep PORT TEXT deepbind|namespace
  */
@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
   if (argc != 4)
     return 64;
   void *lib = strcmp(argv[3], "namespace") == 0 ? dlmopen(LM_ID_NEWLM, "libdeep.so", RTLD_NOW)
-                                                 : dlopen("libdeep.so", RTLD_NOW | RTLD_DEEPBIND);
+                                                : dlopen("libdeep.so", RTLD_NOW | RTLD_DEEPBIND);
   if (!lib) {
     printf("not loaded: %s\n", dlerror());
     return 2;

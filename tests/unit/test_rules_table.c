@@ -67,20 +67,18 @@ static void a_reader_sees_one_policy_as_a_whole(void **state) {
   unsigned seen[7] = {0};
   atomic_store(&over, false);
   assert_int_equal(pthread_create(&writer, NULL, rewrite, c), 0);
-  for (int i = 0; i < ROUNDS; i++) {
+  /* On a busy machine the writer may not get to run for a while. */
+  unsigned several = 0;
+  for (uint32_t i = 0; i < ROUNDS || several < 2; i++) {
     struct rules_entry e;
     assert_int_equal(rules_match(c->rules, RULES_LISTEN, address, 6379, &e), 1);
     assert_int_equal(e.mode, RULES_ENFORCE);
     assert_int_equal(e.rule, e.flags);
     assert_int_equal(e.rule, (uint32_t)e.deny_errno);
-    seen[e.rule % 7]++;
+    several += seen[e.rule % 7]++ == 0;
   }
   atomic_store(&over, true);
   pthread_join(writer, NULL);
-  unsigned several = 0;
-  for (int i = 0; i < 7; i++)
-    several += seen[i] != 0;
-  assert_true(several > 1);
   config_end(c);
 }
 
