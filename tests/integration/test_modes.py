@@ -564,6 +564,9 @@ def test_both_sides_at_once_and_back_cost_no_request(t):
     both = Rules(t, **rules("off", "off"))
     echo_server(t, both.path, port)
     load = Load(t, both.path, port)
+    # Who began with another text has a configuration of its own, which is read again at a moment of its own.
+    until("both programs at work", lambda: {a["pid"] for a in lines(t, direction="outbound")} == {
+        p.pid for p in load.procs})
     for _ in range(3):
         for server, out, percent in (("permissive", "off", 0), ("permissive", "canary", 50), ("permissive", "canary", 100),
                                      ("enforce", "enforce", 0), ("off", "off", 0)):
