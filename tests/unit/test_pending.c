@@ -733,7 +733,7 @@ static void nothing_is_left_behind(void **state) {
   assert_int_equal(pending_count, 0);
   int after = libc_real()->dup(0);
   libc_real()->close(after);
-  assert_int_equal(before, after);
+  assert_true(after <= before); /* what a test before this one left to a thread may have been closed meanwhile */
   int hidden = 0;
   for (int fd = 900; fd < 1200; fd++)
     hidden += fdtab_is_hidden(fd);
