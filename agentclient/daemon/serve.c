@@ -243,14 +243,9 @@ static void deliver_plain(struct serve *s, struct serve_conn *c, const char *why
 }
 
 static const char *plain_reason(enum detect_verdict v) {
-  switch (v) {
-  case DETECT_SILENT:
+  if (v == DETECT_SILENT)
     return "the peer said nothing within detect_timeout";
-  case DETECT_ENDED:
-    return "the peer closed its side without a byte";
-  default:
-    return "the peer speaks plaintext";
-  }
+  return v == DETECT_ENDED ? "the peer closed its side without a byte" : "the peer speaks plaintext";
 }
 
 /* What there was to know of the peer is known. Ends i, or has its handshake made, or keeps it until there is an
