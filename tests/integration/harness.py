@@ -25,8 +25,10 @@ import auditcheck
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
-SVIDWRAP = os.path.join(BUILD, "svidwrap")
-SHIM = os.path.join(BUILD, "libsvidwrap.so")
+# Where other users' programs can read it, too: the runner makes a copy where BUILD is in somebody's closed home.
+REACHED = os.environ.get("SVIDWRAP_TEST_REACHED", BUILD)
+SVIDWRAP = os.path.join(REACHED, "svidwrap")
+SHIM = os.path.join(REACHED, "libsvidwrap.so")
 PROGRAMS = os.path.join(BUILD, "tests")
 PYTHON = "/usr/bin/python3"
 TD = "spiffe://example.org"
