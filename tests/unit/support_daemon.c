@@ -112,7 +112,7 @@ void agent_tells(enum workload_event event) {
 
 static char dir[64], daemon_name[80], audit_path[128];
 static pthread_t thread;
-static pthread_barrier_t ready;
+static pthread_barrier_t ready; /* the worker's thread and the test's meet */
 static struct worker worker;
 static struct daemon_options options = {.linger_ms = 3600000};
 uint16_t listen_port, connect_port;
@@ -217,7 +217,6 @@ struct change {
   const char *rule;
   enum rules_mode mode;
   uint32_t percent;
-  pthread_barrier_t done;
 };
 
 static void change_one(struct config *c, const struct change *change) {
@@ -232,15 +231,13 @@ static void change_all(struct post_item *item) {
   struct config *c;
   LIST_FOREACH(c, &worker.configs, link)
   change_one(c, change);
-  pthread_barrier_wait(&change->done);
+  pthread_barrier_wait(&ready);
 }
 
 void config_mode(const char *rule, enum rules_mode mode, uint32_t percent) {
   struct change change = {.item = {.fn = change_all}, .rule = rule, .mode = mode, .percent = percent};
-  pthread_barrier_init(&change.done, NULL, 2);
   post_send(worker.post, &change.item);
-  pthread_barrier_wait(&change.done);
-  pthread_barrier_destroy(&change.done);
+  pthread_barrier_wait(&ready);
 }
 
 int config_fd(void) {
