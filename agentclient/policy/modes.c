@@ -89,7 +89,8 @@ struct policy *policy_with_mode(const struct policy *p, const char *rule, enum r
   snprintf(why, why_len, "out of memory");
   if (!q)
     return NULL;
-  *q = *p;
+  const size_t rest = offsetof(struct policy, base); /* others may be counting references to p */
+  memcpy((char *)q + rest, (const char *)p + rest, sizeof *q - rest);
   atomic_init(&q->refs, 1);
   q->pool = (struct pool){NULL};
   q->base = policy_ref(p->base ? p->base : (struct policy *)(uintptr_t)p);
