@@ -82,14 +82,17 @@ out:
 
 /* Certificates to the last byte; none at all is a domain that nobody can be verified for. */
 static int certificates(const ProtobufCBinaryData *b) {
-  const uint8_t *p = b->data, *end = b->data + b->len;
-  while (p < end) {
-    X509 *x = d2i_X509(NULL, &p, end - p);
+  const uint8_t *p = b->data; /* NULL where there are none */
+  size_t left = b->len;
+  while (left > 0) {
+    const uint8_t *from = p;
+    X509 *x = d2i_X509(NULL, &p, (long)left);
     if (!x) {
       ERR_clear_error();
       return -1;
     }
     X509_free(x);
+    left -= (size_t)(p - from);
   }
   return 0;
 }
