@@ -44,6 +44,12 @@ static void server(unsigned from, unsigned count) {
   pthread_mutex_unlock(&lock);
 }
 
+static void hang(void) {
+  pthread_mutex_lock(&lock);
+  stuck = true;
+  pthread_mutex_unlock(&lock);
+}
+
 static void release(void) {
   pthread_mutex_lock(&lock);
   stuck = false;
@@ -195,7 +201,7 @@ static void the_newest_addresses_stay(void **state) {
 
 static void a_name_that_hangs_holds_up_no_other(void **state) {
   (void)state;
-  stuck = true;
+  hang();
   want("stuck.test", "b.test");
   turn_until(count_of("b.test") == 2);
   turn_until(!resolver_pending(resolver, "stuck.test")); /* nobody waits for it any more; it goes on */
@@ -207,7 +213,7 @@ static void a_name_that_hangs_holds_up_no_other(void **state) {
 /* What hangs when the resolver goes ends by itself, and nobody is told. */
 static void the_resolver_may_go_while_a_lookup_hangs(void **state) {
   (void)state;
-  stuck = true;
+  hang();
   want("stuck.test", NULL);
   turn_until(looked_up() == 1);
   resolver_free(resolver);
@@ -218,7 +224,7 @@ static void the_resolver_may_go_while_a_lookup_hangs(void **state) {
 
 static void an_answer_for_a_forgotten_name_is_dropped(void **state) {
   (void)state;
-  stuck = true;
+  hang();
   want("stuck.test", NULL);
   turn_until(looked_up() == 1);
   want("b.test", NULL);
