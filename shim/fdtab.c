@@ -250,10 +250,12 @@ static void left(int fd) {
   atomic_fetch_sub(&leavers, 1);
 }
 
+bool fdtab_cover(int fd) { return nothing >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0; }
+
 int fdtab_gone(int fd) {
   /* Never the number's end first: the next open() of another thread would find it hidden. So something harmless is
    * put over the connection, which ends it; then the number may be plain, and goes. */
-  bool covered = nothing >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0;
+  bool covered = fdtab_cover(fd);
   if (covered)
     left(fd);
   int rc = libc_real()->close(fd);

@@ -79,6 +79,8 @@ void fdtab_close(int fd);
 bool fdtab_leave(int fd, bool plain_too);
 int fdtab_gone(int fd);
 void fdtab_stays(int fd);
+/* Puts something harmless over a number, so that what the C library writes there by itself goes nowhere. */
+bool fdtab_cover(int fd);
 /* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
  * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
 void fdtab_fresh(int fd);

@@ -103,13 +103,18 @@ static int duplicated(int oldfd, int newfd) {
     fdtab_fresh(newfd);
     return newfd;
   }
-  int may = relay_needed(oldfd) ? may_be(oldfd, newfd) : 1;
+  /* The kernel has put the TCP socket there already. Where stdio writes it must not stay, not even while the daemon
+   * is asked. */
+  bool protected = relay_needed(oldfd);
+  int cloexec = protected && newfd <= STDERR_FILENO ? libc_real()->fcntl(newfd, F_GETFD) & FD_CLOEXEC : 0;
+  int may = 1;
+  if (protected)
+    may = newfd > STDERR_FILENO || fdtab_cover(newfd) ? may_be(oldfd, newfd) : (errno = EPERM, -1);
   if (may > 0) {
     fdtab_dup(oldfd, newfd);
     return newfd;
   }
-  /* It is the TCP socket's: never that. */
-  int failed = errno, cloexec = libc_real()->fcntl(newfd, F_GETFD) & FD_CLOEXEC;
+  int failed = errno;
   if (may == 0) {
     fdtab_fresh(newfd);
     return libc_real()->dup3(oldfd, newfd, cloexec ? O_CLOEXEC : 0);

@@ -290,6 +290,33 @@ static void relay_reset(void) {
   child_status(kid);
 }
 
+/* The kernel itself picks a standard stream's number: dup() and F_DUPFD with one of them closed. */
+static void relay_by_dup(void) {
+  int s, c;
+  pair(&s, &c);
+  pid_t kid = fork();
+  if (kid == 0) {
+    role("child");
+    char b[5];
+    close(c);
+    close(0);
+    CALL(dup(s));
+    CALL(read(0, b, 5));
+    close(0);
+    CALL(fcntl(s, F_DUPFD_CLOEXEC, 0));
+    say("close-on-exec %d", fcntl(0, F_GETFD));
+    CALL(write(0, b, 5));
+    _exit(0);
+  }
+  close(s);
+  char b[5];
+  CALL(write(c, "hello", 5));
+  CALL(recv(c, b, 5, MSG_WAITALL));
+  say_bytes("back", b, 5);
+  child_status(kid);
+  CALL(read(c, b, 1));
+}
+
 const struct scenario s_relay[] = {{"relay_bulk", relay_bulk},
                                    {"relay_in_mid_stream", relay_in_mid_stream},
                                    {"relay_printf", relay_printf},
@@ -299,5 +326,6 @@ const struct scenario s_relay[] = {{"relay_bulk", relay_bulk},
                                    {"relay_of_an_inetd", relay_of_an_inetd},
                                    {"relay_names", relay_names},
                                    {"relay_reset", relay_reset},
+                                   {"relay_by_dup", relay_by_dup},
                                    {"image_relay_names", image_relay_names},
                                    {NULL, NULL}};
