@@ -1,33 +1,36 @@
 # Programs that the integration tests run: C, linked with libc alone unless said otherwise.
 TESTPROG := $(BUILD)/tests
-SCENARIO_OBJ := $(patsubst tests/scenario/%.c,$(BUILD)/obj/tests/scenario/%.o,$(wildcard tests/scenario/s_*.c) tests/scenario/scenario.c)
+SCENARIO_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/differential/random/%,$(wildcard tests/differential/*/*.c)) tests/differential/scenario.c)
 # A test program is never sanitized: under the shim the sanitizer's runtime would have to come first.
-TESTCFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Itests/scenario -MMD -MP
+TESTCFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -Itests/differential -MMD -MP
 
-$(BUILD)/obj/tests/scenario/%.o: tests/scenario/%.c
+$(BUILD)/obj/tests/differential/%.o: tests/differential/%.c
 	@mkdir -p $(@D)
-	$(CC) $(TESTCFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(TESTCFLAGS) -c -o $@ $<
+$(BUILD)/obj/tests/programs/%.o: tests/programs/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TESTCFLAGS) -c -o $@ $<
 
 $(TESTPROG)/scenario: $(SCENARIO_OBJ)
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ -pthread
-$(TESTPROG)/wirewatch: $(BUILD)/obj/tests/scenario/wirewatch.o
+$(TESTPROG)/wirewatch: $(BUILD)/obj/tests/programs/wirewatch.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
-$(TESTPROG)/uring: $(BUILD)/obj/tests/scenario/uring.o
+$(TESTPROG)/uring: $(BUILD)/obj/tests/programs/uring.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ -luring
-$(TESTPROG)/static: $(BUILD)/obj/tests/scenario/tiny.o
+$(TESTPROG)/static: $(BUILD)/obj/tests/programs/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -static -o $@ $^
-$(TESTPROG)/tiny: $(BUILD)/obj/tests/scenario/tiny.o
+$(TESTPROG)/tiny: $(BUILD)/obj/tests/programs/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
 
-$(TESTPROG)/libdeep.so: tests/scenario/deep.c
+$(TESTPROG)/libdeep.so: tests/programs/deep.c
 	@mkdir -p $(@D)
 	$(CC) $(TESTCFLAGS) -DLIBRARY -fPIC -shared -o $@ $<
-$(TESTPROG)/deep: $(BUILD)/obj/tests/scenario/deep.o $(TESTPROG)/libdeep.so
+$(TESTPROG)/deep: $(BUILD)/obj/tests/programs/deep.o $(TESTPROG)/libdeep.so
 	@mkdir -p $(@D)
 	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
 
@@ -39,4 +42,4 @@ integration: all test-programs
 
 -include tests/peers/peers.mk
 
--include $(wildcard $(BUILD)/obj/tests/scenario/*.d)
+-include $(wildcard $(BUILD)/obj/tests/programs/*.d $(BUILD)/obj/tests/differential/*.d $(BUILD)/obj/tests/differential/*/*.d)

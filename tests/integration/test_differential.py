@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a program see under svidwrap what it sees without? One C program with many scenarios is run both ways; its
+"""Does a program see under svidwrap what it sees without? One C program with many scenarios (tests/differential) is run both ways; its
 traces (results, errno, poll masks, hashes of bytes) must be the same line by line, and no payload may cross in
 clear. A scenario that is known to differ is listed here with the reason and what it says instead."""
 import difflib
@@ -9,7 +9,7 @@ import socket
 
 from harness import HERE, PROGRAMS, Failure, TD, entry
 
-SOURCES = os.path.join(os.path.dirname(HERE), "scenario")
+SOURCES = os.path.join(os.path.dirname(HERE), "differential")
 # What a rule must say for the comparison to be fair.
 RULES = {"peer_killed": {"truncation": "eof"}}  # natively a killed peer is an end of file
 # Where svidwrap answers otherwise than plain TCP, why, and exactly what it answers instead.
@@ -26,12 +26,15 @@ DIFFERENT = {
 
 
 def names():
+    """(family, name) of every scenario: those whose file asks a question."""
     found = []
-    for file in sorted(os.listdir(SOURCES)):
-        if re.fullmatch(r"s_\w+\.c", file):
-            with open(os.path.join(SOURCES, file)) as f:
-                found += [(file[2:-2], n) for n in re.findall(r'\{"(\w+)", \w+\}', f.read())]
-    return [(f, n) for f, n in found if not n.startswith("image_")]
+    for family in sorted(os.listdir(SOURCES)):
+        directory = os.path.join(SOURCES, family)
+        for file in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+            if file.endswith(".c"):
+                with open(os.path.join(directory, file)) as f:
+                    found += [(family, file[:-2])] if re.search(r'^SCENARIO\(', f.read(), re.M) else []
+    return found
 
 
 class Hole:

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "epoll.h"
+
+SCENARIO("The same, one-shot") { before_connect(EPOLLONESHOT); }

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fork.h"
+
+SCENARIO("Does _Exit() end it as natively?") { end_by(2); }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scenario.h"
+
+#include <netdb.h>
+
+static void *resolve_much(void *arg) {
+  struct addrinfo *ai;
+  int bad = 0;
+  for (int i = 0; i < 200; i++) {
+    struct hostent e, *found;
+    char buf[1024];
+    int herr;
+    bad += getaddrinfo("localhost", NULL, NULL, &ai) != 0;
+    freeaddrinfo(ai);
+    bad += gethostbyname_r("localhost", &e, buf, sizeof buf, &found, &herr) != 0;
+  }
+  *(int *)arg = bad;
+  return NULL;
+}
+
+/* In threads, with handlers running and children being forked. */
+static void nobody(int sig) { (void)sig; }
+
+SCENARIO("May several threads resolve at once?") {
+  pthread_t t[3];
+  int bad[3];
+  struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+  struct sigaction act = {.sa_handler = nobody, .sa_flags = SA_RESTART};
+  sigaction(SIGALRM, &act, NULL);
+  setitimer(ITIMER_REAL, &often, NULL);
+  for (int i = 0; i < 3; i++)
+    t[i] = thread(resolve_much, &bad[i]);
+  for (int i = 0; i < 20; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      struct hostent e, *found;
+      char buf[1024];
+      int herr;
+      _exit(gethostbyname_r("127.0.0.1", &e, buf, sizeof buf, &found, &herr));
+    }
+    int status = -1;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+      ;
+    if (status != 0)
+      say("child %d", status);
+  }
+  for (int i = 0; i < 3; i++) {
+    pthread_join(t[i], NULL);
+    say("failed %d", bad[i]);
+  }
+  setitimer(ITIMER_REAL, &never, NULL);
+}
