@@ -114,6 +114,8 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
     ctl_reply(c, WIRE_BUSY, -rc, "the relay has no room: %s", strerror(-rc));
     return;
   }
+  log_debug(s->config->log, "a connection of %s (pid %d) goes through the relay from now on", s->program,
+            (int)c->cred.pid);
   struct wire_reply r = {.status = WIRE_OK};
   message_header(&r.hdr, WIRE_REPLY, sizeof r);
   ctl_answer(c, &r, sizeof r, &theirs, 1, false);

@@ -6,7 +6,7 @@
  * It never stores a packet: segments are searched where the kernel put them (a mapped ring big enough for a
  * 100 MB download). A lost packet is reported, for a watch that looked away proves nothing.
  *
- *   wirewatch PORT[,PORT...] HEXMARKER...     prints "ready", then on SIGTERM one line of JSON
+ *   wirewatch PORT[,PORT...]|all HEXMARKER...     prints "ready", then on SIGTERM one line of JSON
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -67,7 +67,7 @@ static void die(const char *what) {
   exit(1);
 }
 
-/* Classic BPF: TCP over IPv4 or IPv6 from or to one of the ports. */
+/* Classic BPF: TCP over IPv4 or IPv6 from or to one of the ports; without a port, all of it. */
 static void attach_filter(int fd, const uint16_t *ports, size_t n) {
   struct sock_filter code[8 * PORTS_MAX + 32];
   size_t at = 0;
@@ -98,7 +98,7 @@ static void attach_filter(int fd, const uint16_t *ports, size_t n) {
         at++;
       }
     }
-    code[at] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)(drop - at - 1));
+    code[at] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)((n == 0 ? accept : drop) - at - 1));
     at++;
   }
   code[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0x40000);
@@ -243,10 +243,11 @@ static unsigned drain(uint8_t *ring, unsigned *at) {
 
 static void parse(int argc, char **argv, uint16_t *ports, size_t *n) {
   if (argc < 3) {
-    fprintf(stderr, "usage: wirewatch PORT[,PORT...] HEXMARKER...\n");
+    fprintf(stderr, "usage: wirewatch PORT[,PORT...]|all HEXMARKER...\n");
     exit(64);
   }
-  for (char *p = strtok(argv[1], ","); p != NULL && *n < PORTS_MAX; p = strtok(NULL, ","))
+  bool all = strcmp(argv[1], "all") == 0;
+  for (char *p = all ? NULL : strtok(argv[1], ","); p != NULL && *n < PORTS_MAX; p = strtok(NULL, ","))
     ports[(*n)++] = (uint16_t)atoi(p);
   for (int i = 2; i < argc && marker_count < MARKERS_MAX; i++) {
     struct marker *m = &markers[marker_count++];
