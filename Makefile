@@ -50,6 +50,7 @@ help:
 	@echo "make            build/libsvidwrap.so and build/svidwrap"
 	@echo "make demo       the tour: real programs, allowed and refused"
 	@echo "make test       everything; installs what it needs"
+	@echo "make compat     real programs and other people's tests, native against wrapped; FILTER=redis: some"
 	@echo "make unit       the unit tests alone"
 	@echo "make bench      figures, as ratios of one run"
 	@echo "make fuzz       a bounded run of every fuzzer (FUZZ_SECONDS=20 each)"
@@ -140,6 +141,8 @@ fuzz:
 
 test:
 	@scripts/test
+compat:
+	@FILTER="$(FILTER)" scripts/compat
 demo:
 	@scripts/demo
 bench:
@@ -152,7 +155,7 @@ tsan:
 	@scripts/sanitize tsan
 lint:
 	@scripts/lint
-.PHONY: test demo bench test-spire asan tsan lint
+.PHONY: test compat demo bench test-spire asan tsan lint
 
 install: all
 	install -D -m 755 $(BUILD)/svidwrap $(DESTDIR)$(PREFIX)/bin/svidwrap
