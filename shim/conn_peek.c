@@ -50,11 +50,14 @@ size_t conn_available(struct conn_op *op) {
     sum += (size_t)len - RECORD_OVERHEAD;
     at += (size_t)len;
   }
-  /* More than one look can show. An event loop that is told too little waits for ever (it takes the number for a
-   * promise and waits for an edge); one that is told too much reads EAGAIN. */
+  /* A piece of a record, or more than one look can show. An event loop that is told too little waits for ever (it takes
+   * the number for a promise and waits for an edge, and a piece may fill the window); one that is told too much reads
+   * EAGAIN. */
   int queued = 0;
   if (n == (long)CONN_SCRATCH && libc_real()->ioctl(op->fd, FIONREAD, &queued) == 0 && (size_t)queued > at)
     sum += (size_t)queued - at;
+  else if (n > (long)at)
+    sum++;
   conn_scratch_put(buf);
   return sum;
 }

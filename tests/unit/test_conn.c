@@ -209,6 +209,31 @@ static void test_peek(void **state) {
   rig_close(&r);
 }
 
+/* An event loop that was promised n bytes asks no more once it has read them (nginx): what is behind them in the
+ * kernel, though no whole record yet, has to be part of the promise. It may fill the window, and then no edge comes. */
+static void test_a_piece_of_a_record_is_promised(void **state) {
+  (void)state;
+  static uint8_t data[16384], wire[17000], got[16384];
+  struct rig r;
+  int n = -1;
+  rig_open(&r, (struct rig_options){0});
+  rig_random(data, sizeof data);
+  rig_send_record(&r, RECORD_DATA, data, sizeof data);
+  size_t len = rig_seal(&r, RECORD_DATA, data, sizeof data, wire);
+  for (size_t piece = 1; piece < len; piece = piece * 9 + 2) {
+    rig_send(&r, wire, piece);
+    assert_int_equal(rig_read(&r, got, 8192, MSG_DONTWAIT), 8192);
+    assert_int_equal(conn_fionread(&r.c, r.fd, &n), 0);
+    assert_true(n > 8192);
+    assert_int_equal(rig_read(&r, got, 8192, MSG_DONTWAIT), 8192);
+    assert_fails(rig_read(&r, got, 1, MSG_DONTWAIT), EAGAIN); /* the promise ends here */
+    assert_true(rig_quiet(&r));
+    rig_send(&r, wire + piece, len - piece);
+    len = rig_seal(&r, RECORD_DATA, data, sizeof data, wire);
+  }
+  rig_close(&r);
+}
+
 static void test_discard_and_zero_length(void **state) {
   (void)state;
   uint8_t data[5000], got[5000];
@@ -291,6 +316,7 @@ int main(void) {
       cmocka_unit_test(test_short_read_means_empty),
       cmocka_unit_test(test_stalled_record_is_not_readable),
       cmocka_unit_test(test_peek),
+      cmocka_unit_test(test_a_piece_of_a_record_is_promised),
       cmocka_unit_test(test_discard_and_zero_length),
       cmocka_unit_test(test_nothing_written_behind_the_data),
       cmocka_unit_test(test_errno_is_left_alone),
