@@ -8,6 +8,7 @@
  */
 #include "libc.h"
 #include "listener.h"
+#include "relay.h"
 #include "session.h"
 #include "spare.h"
 #include "transport.h"
@@ -131,6 +132,26 @@ static int install_protected(const struct listener *l, int n, int tcp, const str
   return rc;
 }
 
+/* A number from 0 to 2, because the program runs with a closed standard stream: what it prints there goes past every
+ * hook. The connection is the relay's before the number leads to it. */
+static int install_standard(const struct listener *l, int n, int tcp, const struct wire_handover *m, int flags) {
+  int high = libc_real()->fcntl(tcp, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (high < 0)
+    return -errno;
+  fdtab_fresh(high);
+  int rc = install_protected(l, high, tcp, m, (flags & ~SOCK_CLOEXEC) | SOCK_CLOEXEC);
+  if (rc == 0) {
+    rc = relay_convert(high, "a standard stream's descriptor");
+    if (rc == 0 && libc_real()->dup3(high, n, flags & SOCK_CLOEXEC ? O_CLOEXEC : 0) < 0)
+      rc = -errno;
+    if (rc == 0)
+      fdtab_fresh(n);
+  }
+  fdtab_leave(high, true);
+  fdtab_gone(high);
+  return rc;
+}
+
 static bool enforced_here(const struct listener *l) {
   struct sockaddr_storage local;
   struct rules_entry rule;
@@ -163,14 +184,18 @@ static enum verdict send_back(int n, struct wire_handover *m) {
 
 static enum verdict take_connection(const struct listener *l, int n, struct wire_handover *m, int flags) {
   bool spared = spare_release();
-  int tcp = take_message(n, m);
+  int plugs = n <= STDERR_FILENO ? fdtab_plug() : 0, tcp = plugs >= 0 ? take_message(n, m) : -1;
+  if (plugs > 0)
+    fdtab_unplug(plugs);
   if (tcp < 0) {
     park(n); /* at the descriptor limit; the daemon has its copy still */
     libc_real()->close(n);
     spare_open();
     return AGAIN;
   }
-  int rc = m->kind == HANDOVER_PLAIN ? install(l, n, tcp, NULL, flags) : install_protected(l, n, tcp, m, flags);
+  int rc = m->kind == HANDOVER_PLAIN ? install(l, n, tcp, NULL, flags)
+           : n <= STDERR_FILENO      ? install_standard(l, n, tcp, m, flags)
+                                     : install_protected(l, n, tcp, m, flags);
   libc_real()->close(tcp);
   if (rc != 0) {
     if (rc != -ECONNABORTED) /* revoked before we had it */

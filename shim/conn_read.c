@@ -62,6 +62,10 @@ static void deliver(struct conn_op *op, struct conn_cursor *cur) {
   s->r_len -= n;
 }
 
+/* A record up to here may be an alert or a KeyUpdate: a read() that they end, or that goes on, leaves the program's
+ * buffer alone. */
+#define SMALL_RECORD 256u
+
 /* Opens the complete record rec[0..len) whose content fits cur. 0: go on, 1: close_notify, or -errno. */
 static int open_one(struct conn_op *op, struct conn_cursor *cur, uint8_t *rec, size_t len) {
   struct record_ctx *rx = conn_rx(op);
@@ -70,9 +74,9 @@ static int open_one(struct conn_op *op, struct conn_cursor *cur, uint8_t *rec, s
   size_t span, most = len > RECORD_OVERHEAD ? len - RECORD_OVERHEAD : 0;
   uint8_t *out = conn_cursor_span(cur, &span), *content = out, type = 0;
   int n;
-  if (span >= most && out) {
+  if (span >= most && out && most > SMALL_RECORD) {
     n = record_open(rx, &op->s->rx, rec, len, out, span, NULL, 0, &type);
-  } else { /* across the program's buffers: opened in place, then copied */
+  } else { /* across the program's buffers, or an alert perhaps: opened in place, then copied */
     content = rec + RECORD_HEADER;
     n = record_open(rx, &op->s->rx, rec, len, NULL, 0, content, most + 1, &type);
   }
@@ -168,7 +172,7 @@ static int open_held(struct conn_op *op, struct conn_cursor *cur, size_t len) {
   size_t span = 0;
   if (cur)
     out = conn_cursor_span(cur, &span);
-  if (!out || span < cur->left || span >= len - RECORD_HEADER - RECORD_TAG)
+  if (!out || span < cur->left || span >= len - RECORD_HEADER - RECORD_TAG || len <= SMALL_RECORD)
     span = 0;
   uint8_t *rest = rec + RECORD_HEADER + span;
   int n = record_open(rx, &s->rx, rec, len, out, span, rest, len - RECORD_HEADER - RECORD_TAG - span, &type);

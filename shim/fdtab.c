@@ -34,6 +34,7 @@ static struct lock pool_lock;
 static struct chunk *_Atomic chunks;
 static struct sock *free_socks;
 static _Atomic int top;          /* one more than the highest number ever managed */
+static _Atomic int marked;       /* one more than the highest number ever marked */
 static _Atomic uint32_t managed; /* numbers with a sock behind them */
 static _Atomic uint32_t leavers; /* numbers between fdtab_leave() and fdtab_gone() */
 static int nothing = -1;         /* hidden: a socket that leads nowhere */
@@ -47,10 +48,17 @@ bool fdtab_any(void) { return atomic_load_explicit(&managed, memory_order_relaxe
 
 static bool entry_is_sock(uintptr_t e) { return e != 0 && (e & 1u) == 0; }
 
-static void raise_top(int fd) {
-  int seen = atomic_load(&top);
-  while (seen <= fd && !atomic_compare_exchange_weak(&top, &seen, fd + 1)) {
+static void raise_to(_Atomic int *to, int fd) {
+  int seen = atomic_load_explicit(to, memory_order_relaxed);
+  while (seen <= fd && !atomic_compare_exchange_weak(to, &seen, fd + 1)) {
   }
+}
+
+void fdtab_mark(int fd, uint8_t flags) {
+  if ((unsigned)fd >= FDTAB_MAX)
+    return;
+  raise_to(&marked, fd);
+  atomic_store_explicit(&fdtab_flags[fd], flags, memory_order_relaxed);
 }
 
 /* -- socks -- */
@@ -209,7 +217,7 @@ int fdtab_set(int fd, struct sock *s) {
   have_nothing();
   lock_signals saved;
   bool last;
-  raise_top(fd);
+  raise_to(&top, fd);
   lock_take(&pool_lock, &saved);
   atomic_fetch_add(&s->refs, 1);
   atomic_fetch_add(&s->fds, 1);
@@ -230,7 +238,7 @@ bool fdtab_leave(int fd, bool plain_too) {
     return false;
   lock_signals saved;
   bool last = false, leaves;
-  raise_top(fd);
+  raise_to(&top, fd);
   lock_take(&pool_lock, &saved);
   uintptr_t e = atomic_load(&fdtab_entry[fd]);
   leaves = entry_is_sock(e) || (e == 0 && plain_too); /* else hidden, or another thread closes it as well */
@@ -250,7 +258,35 @@ static void left(int fd) {
   atomic_fetch_sub(&leavers, 1);
 }
 
-bool fdtab_cover(int fd) { return nothing >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0; }
+bool fdtab_cover(int fd) {
+  have_nothing();
+  return nothing >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0;
+}
+
+int fdtab_plug(void) {
+  int plugs = 0;
+  have_nothing();
+  for (;;) {
+    int fd = nothing >= 0 ? libc_real()->fcntl(nothing, F_DUPFD_CLOEXEC, 0) : -1;
+    if (fd > STDERR_FILENO) {
+      libc_real()->close(fd);
+      return plugs;
+    }
+    if (fd < 0)
+      break;
+    fdtab_fresh(fd);
+    plugs |= 1 << fd;
+  }
+  fdtab_unplug(plugs);
+  return -1;
+}
+
+void fdtab_unplug(int plugs) {
+  for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+    if (plugs & (1 << fd))
+      libc_real()->close(fd);
+  }
+}
 
 int fdtab_gone(int fd) {
   /* Never the number's end first: the next open() of another thread would find it hidden. So something harmless is
@@ -292,7 +328,7 @@ void fdtab_dup(int oldfd, int newfd) {
     return;
   uint8_t alias = !s && (flags & FDF_TCP) ? FDF_ALIAS : 0; /* a later connect() is one of both numbers */
   atomic_fetch_or(&fdtab_flags[oldfd], alias);
-  atomic_store(&fdtab_flags[newfd], (uint8_t)((flags & (FDF_TCP | FDF_EPOLL | FDF_PLAIN)) | alias));
+  fdtab_mark(newfd, (uint8_t)((flags & (FDF_TCP | FDF_EPOLL | FDF_PLAIN)) | alias));
 }
 
 void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg) {
@@ -330,7 +366,7 @@ static int dup_high(int fd) {
 
 static void own_hidden(int fd, int *owner) {
   fdtab_fresh(fd);
-  raise_top(fd);
+  raise_to(&top, fd);
   atomic_store_explicit(&fdtab_entry[fd], (uintptr_t)owner | 1u, memory_order_release);
 }
 
@@ -385,6 +421,15 @@ int fdtab_next_known(int fd) {
   int end = atomic_load(&top);
   for (; fd < end; fd++) {
     if (entry_is_sock(atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed)))
+      return fd;
+  }
+  return -1;
+}
+
+int fdtab_next_flagged(int fd, uint8_t flags) {
+  int end = atomic_load(&marked);
+  for (; fd < end; fd++) {
+    if (atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) & flags)
       return fd;
   }
   return -1;

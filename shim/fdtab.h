@@ -51,6 +51,8 @@ enum {
   FDF_EXEC = 8,  /* close-on-exec is ours, not the program's: taken back when exec fails */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
+/* A fresh number is marked: FDF_TCP or FDF_EPOLL. */
+void fdtab_mark(int fd, uint8_t flags);
 
 /* Entry values: NULL, a struct sock, or (with bit 0 set) the address of the int that holds one of the
  * shim's own hidden descriptors. */
@@ -81,6 +83,10 @@ int fdtab_gone(int fd);
 void fdtab_stays(int fd);
 /* Puts something harmless over a number, so that what the C library writes there by itself goes nowhere. */
 bool fdtab_cover(int fd);
+/* Those of the numbers 0 to 2 that are free get something harmless, so that no file of ours comes there even for a
+ * moment: what the C library prints would go into it. A bit for each, for fdtab_unplug(); -1: that cannot be done. */
+int fdtab_plug(void);
+void fdtab_unplug(int plugs);
 /* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
  * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
 void fdtab_fresh(int fd);
@@ -102,8 +108,10 @@ void fdtab_unhide_close(int *fd);
 bool fdtab_is_hidden(int fd);
 /* The lowest hidden number >= fd, or -1. */
 int fdtab_next_hidden(int fd);
-/* The lowest number >= fd with a sock or flags, or -1. */
+/* The lowest number >= fd with a sock, or -1. */
 int fdtab_next_known(int fd);
+/* The lowest number >= fd that was marked with one of these FDF_ flags, or -1. */
+int fdtab_next_flagged(int fd, uint8_t flags);
 /* The program is about to use this number (dup2, dup3, close_range): moves ours away. */
 int fdtab_make_room(int fd);
 

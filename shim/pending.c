@@ -11,6 +11,7 @@
 #include "epollreg.h"
 #include "libc.h"
 #include "plain.h"
+#include "relay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -390,7 +391,8 @@ int pending_connect_protected(int fd, const struct sockaddr *sa, socklen_t len, 
   }
   if (session_agent_once() != 0)
     return -1;
-  return pending_connect(fd, sa, len, rule, hosts);
+  return pending_is_standard(fd) ? pending_connect_standard(fd, sa, len, rule, hosts)
+                                 : pending_connect(fd, sa, len, rule, hosts);
 }
 
 static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
@@ -400,8 +402,12 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   int keep = errno;
   bool none_of_ours = looks_like_tcp(fd) == 0;
   errno = keep;
-  if (none_of_ours || len > (socklen_t)sizeof copy)
-    return libc_real()->connect(fd, sa, len);
+  if (none_of_ours || len > (socklen_t)sizeof copy) {
+    int rc = libc_real()->connect(fd, sa, len);
+    if (rc != 0 && errno == EINVAL && relay_address(fd, true, &copy, &(socklen_t){0}))
+      errno = EISCONN; /* it was TCP */
+    return rc;
+  }
   memcpy(&copy, sa, len);
   if (plain_under_way(fd))
     return libc_real()->connect(fd, (struct sockaddr *)&copy, len);

@@ -33,12 +33,22 @@ int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const stru
 /* The same, for an address whose rule has decided for mTLS: refuses what cannot be protected, dials the agent. */
 int pending_connect_protected(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
                               const struct rules_hosts *hosts);
+/* Is this number, or a dup() of it, one where the C library has a stream: 0 to 2? */
+bool pending_is_standard(int fd);
+/* connect() there: the connection is relayed before any such number leads to it. It waits for the peer even where
+ * O_NONBLOCK is set. */
+int pending_connect_standard(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
+                             const struct rules_hosts *hosts);
 /* A further connect() on a number whose sock is PENDING, FAILED or CONN. */
 int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, socklen_t len);
 
 /* Looks whether the answer is there (never blocks) and if so makes the sock a CONN or FAILED. Returns the
  * kind it has now. Every hook that meets a PENDING sock calls this first. */
 enum sock_kind pending_settle(struct sock *s, int fd);
+
+/* Waits until a connect() that is under way has ended, whatever O_NONBLOCK says, and for no longer than it may take:
+ * handlers run, and it goes on. */
+void pending_await(struct sock *s, int fd);
 
 /* Answers for a sock that is PENDING or FAILED, as TCP in SYN_SENT or after a failed connect. */
 int pending_getpeername(struct sock *s, int fd, struct sockaddr *sa, socklen_t *len);

@@ -87,6 +87,14 @@ static int wait_for_answer(struct sock *s, struct pending *p, int fd, int64_t li
   }
 }
 
+void pending_await(struct sock *s, int fd) {
+  struct pending *p = pending_pin(s);
+  while (p && pending_wait(s, p, fd, -1) == -EINTR) {
+  }
+  if (p)
+    pending_unpin(p);
+}
+
 int pending_wait(struct sock *s, struct pending *p, int fd, int64_t limit_ms) {
   struct pending *outer = pending_waiting;
   pending_waiting = p;

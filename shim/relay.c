@@ -9,9 +9,10 @@
 #include "relay.h"
 
 #include "arenas.h"
-#include "epollreg.h"
 #include "fdtab.h"
 #include "libc.h"
+#include "pending.h"
+#include "seat.h"
 #include "session.h"
 #include "svidwrap/relayname.h"
 #include "transport.h"
@@ -19,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -88,43 +88,6 @@ static void copy_manners(int from, int to) {
   }
 }
 
-#define SETS 16
-
-struct watched {
-  int epfd;
-  uint32_t events;
-  uint64_t data;
-};
-
-/* The daemon holds the TCP socket on, so the kernel would keep on reporting it: out of every epoll set. */
-static size_t leave_sets(int fd, struct watched sets[SETS]) {
-  size_t n = 0;
-  for (int ep = fdtab_next_known(0); ep >= 0 && n < SETS; ep = fdtab_next_known(ep + 1)) {
-    if (!(atomic_load(&fdtab_flags[ep]) & FDF_EPOLL))
-      continue;
-    sets[n].epfd = ep;
-    if (epollreg_registered(ep, fd, &sets[n].events, &sets[n].data) &&
-        libc_real()->epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL) == 0)
-      n++;
-  }
-  return n;
-}
-
-static void replace(int fd, int pair) {
-  struct watched sets[SETS];
-  size_t n = leave_sets(fd, sets);
-  int flags = libc_real()->fcntl(fd, F_GETFD);
-  fdtab_leave(fd, false);
-  if (libc_real()->dup3(pair, fd, flags >= 0 && (flags & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
-    fdtab_gone(fd);
-  else
-    fdtab_stays(fd);
-  for (size_t i = 0; i < n; i++) {
-    struct epoll_event e = {.events = sets[i].events, .data.u64 = sets[i].data};
-    libc_real()->epoll_ctl(sets[i].epfd, EPOLL_CTL_ADD, fd, &e);
-  }
-}
-
 struct replacing {
   const struct sock *sock;
   int pair;
@@ -132,16 +95,22 @@ struct replacing {
 
 static void replace_if_same(int fd, struct sock *s, void *arg) {
   const struct replacing *r = arg;
-  if (s == r->sock)
-    replace(fd, r->pair);
+  struct seat t;
+  if (s != r->sock)
+    return;
+  seat_leave(&t, fd);
+  seat_take(&t, r->pair, 0);
 }
 
 int relay_convert(int fd, const char *what) {
   struct sock *s = fdtab_get(fd);
-  int rc = -EBADF;
+  int rc = -EBADF, keep = errno;
   if (!s)
     return rc;
-  struct giving g = {.slot = s->conn.slot, .tcp = fd, .pair = -1};
+  struct giving g = {.tcp = fd, .pair = -1};
+  if (atomic_load(&s->kind) == SOCK_PENDING)
+    pending_await(s, fd);
+  g.slot = s->conn.slot;
   if (atomic_load(&s->kind) == SOCK_CONN)
     rc = conn_move(&s->conn, fd, give, &g);
   else if (atomic_load(&s->kind) == SOCK_PENDING)
@@ -156,5 +125,6 @@ int relay_convert(int fd, const char *what) {
                      g.text[0] ? ": " : "", g.text);
   }
   sock_put(s);
+  errno = keep;
   return rc;
 }

@@ -7,8 +7,10 @@
 
 #include "lock.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -103,6 +105,41 @@ bool stream_number(FILE *file, int *fd) {
     *fd = s->fd;
   lock_drop(&streams_lock, &saved);
   return s != NULL;
+}
+
+/* The C library's list of open streams and its lock, exported for the C++ library's sake. */
+typedef void *iterator;
+static struct {
+  void (*lock)(void), (*unlock)(void);
+  iterator (*begin)(void), (*end)(void), (*next)(iterator);
+  FILE *(*file)(iterator);
+} list;
+
+static bool list_known(void) {
+  static _Atomic int known;
+  if (!atomic_load(&known)) {
+    *(void **)&list.lock = dlsym(RTLD_NEXT, "_IO_list_lock");
+    *(void **)&list.unlock = dlsym(RTLD_NEXT, "_IO_list_unlock");
+    *(void **)&list.begin = dlsym(RTLD_NEXT, "_IO_iter_begin");
+    *(void **)&list.end = dlsym(RTLD_NEXT, "_IO_iter_end");
+    *(void **)&list.next = dlsym(RTLD_NEXT, "_IO_iter_next");
+    *(void **)&list.file = dlsym(RTLD_NEXT, "_IO_iter_file");
+    atomic_store(&known, 1);
+  }
+  return list.lock && list.unlock && list.begin && list.end && list.next && list.file;
+}
+
+bool stream_is_on(int fd) {
+  bool found = fd <= STDERR_FILENO;
+  if (found)
+    return true;
+  if (!list_known())
+    return true; /* nobody can tell */
+  list.lock();
+  for (iterator at = list.begin(); at != list.end() && !found; at = list.next(at))
+    found = list.file(at)->_fileno == fd;
+  list.unlock();
+  return found;
 }
 
 /* Without the streams' own locks, as the C library does at the end: a thread may sit in a read with one. */

@@ -13,6 +13,8 @@
 FILE *stream_open(int fd, const char *mode);
 /* Is it one of ours? Then *fd is its number. */
 bool stream_number(FILE *file, int *fd);
+/* Does the C library have a stream of its own on this number? 0 to 2 are always taken for one. */
+bool stream_is_on(int fd);
 /* exit(): what is still buffered goes out while the connections are there. */
 void stream_flush_all(void);
 void stream_after_fork(void);

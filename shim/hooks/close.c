@@ -12,6 +12,7 @@
 #include "../listener.h"
 #include "../relay.h"
 #include "../session.h"
+#include "../stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,9 +82,9 @@ HOOK void closefrom(int low) { close_range(low < 0 ? 0 : (unsigned)low, ~0u, 0);
 /* May a protected connection have this number? Where the C library has a stream it reads and writes inside, past
  * every hook: there the relay takes over first. And not where the table ends: nobody would know it there. 1: yes, as
  * it is; 0: yes, it is a plain descriptor now; -1 and errno. */
-static int may_be(int oldfd, int newfd) {
+static int may_be(int oldfd, int newfd, bool streamed) {
   char what[32];
-  if (newfd > STDERR_FILENO && newfd < FDTAB_MAX)
+  if (!streamed && newfd < FDTAB_MAX)
     return 1;
   if (newfd >= FDTAB_MAX) {
     errno = EMFILE;
@@ -105,11 +106,11 @@ static int duplicated(int oldfd, int newfd) {
   }
   /* The kernel has put the TCP socket there already. Where stdio writes it must not stay, not even while the daemon
    * is asked. */
-  bool protected = relay_needed(oldfd);
-  int cloexec = protected && newfd <= STDERR_FILENO ? libc_real()->fcntl(newfd, F_GETFD) & FD_CLOEXEC : 0;
+  bool protected = relay_needed(oldfd), streamed = protected && stream_is_on(newfd);
+  int cloexec = streamed ? libc_real()->fcntl(newfd, F_GETFD) & FD_CLOEXEC : 0;
   int may = 1;
   if (protected)
-    may = newfd > STDERR_FILENO || fdtab_cover(newfd) ? may_be(oldfd, newfd) : (errno = EPERM, -1);
+    may = !streamed || fdtab_cover(newfd) ? may_be(oldfd, newfd, streamed) : (errno = EPERM, -1);
   if (may > 0) {
     fdtab_dup(oldfd, newfd);
     return newfd;
@@ -143,7 +144,7 @@ static int dup_onto(int oldfd, int newfd, int flags, bool two) {
     return two ? newfd : libc_real()->dup3(oldfd, newfd, flags);
   bool protected = relay_needed(oldfd);
   if (protected && newfd >= 0) {
-    int may = may_be(oldfd, newfd);
+    int may = may_be(oldfd, newfd, stream_is_on(newfd));
     if (may < 0)
       return -1;
     protected = may > 0;

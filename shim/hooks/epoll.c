@@ -14,8 +14,7 @@
 static int created(int fd) {
   if (fd >= 0) {
     fdtab_fresh(fd);
-    if (fd < FDTAB_MAX)
-      atomic_store_explicit(&fdtab_flags[fd], FDF_EPOLL, memory_order_relaxed);
+    fdtab_mark(fd, FDF_EPOLL);
   }
   return fd;
 }

@@ -14,7 +14,7 @@ HOOK int socket(int domain, int type, int protocol) {
     fdtab_fresh(fd);
     if ((domain == AF_INET || domain == AF_INET6) && (type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_STREAM &&
         fd < FDTAB_MAX)
-      atomic_store_explicit(&fdtab_flags[fd], FDF_TCP, memory_order_relaxed);
+      fdtab_mark(fd, FDF_TCP);
   }
   return fd;
 }
