@@ -74,6 +74,7 @@
   X(int, dup2, (int, int))                                                                         \
   X(int, dup3, (int, int, int))                                                                    \
   X(pid_t, fork, (void))                                                                           \
+  X(int, clone, (int (*)(void *), void *, int, void *, ...))                                       \
   X(pid_t, _Fork, (void))                                                                          \
   X(int, execve, (const char *, char *const[], char *const[]))                                     \
   X(int, execvpe, (const char *, char *const[], char *const[]))                                    \

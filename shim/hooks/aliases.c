@@ -5,6 +5,7 @@
 #include "../libc.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #define ALIAS(result, name, params, args)                                                                            \
@@ -19,3 +20,6 @@ ALIAS(int, select, (int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *t), 
 ALIAS(int, dup2, (int from, int to), (from, to))
 ALIAS(int, fcntl, (int fd, int cmd, void *arg), (fd, cmd, arg))
 ALIAS(pid_t, fork, (void), ())
+ALIAS(int, clone,
+      (int (*fn)(void *), void *stack, int flags, void *arg, void *parent_tid, void *tls, void *child_tid),
+      (fn, stack, flags, arg, parent_tid, tls, child_tid))

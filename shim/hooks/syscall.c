@@ -6,6 +6,7 @@
 #include "../environ.h"
 #include "../libc.h"
 #include "../lock.h"
+#include "clone.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,6 +79,7 @@ static bool dispatch_number(long nr, const long a[6], long *rc) {
   case SYS_fork: *rc = fork(); return true;
   case SYS_vfork: *rc = fork(); return true;
 #endif
+  case SYS_exit_group: _exit(I(0));
   case SYS_epoll_ctl: *rc = epoll_ctl(I(0), I(1), I(2), P(struct epoll_event *, 3)); return true;
 #ifdef SYS_epoll_wait
   case SYS_epoll_wait: *rc = epoll_wait(I(0), P(struct epoll_event *, 1), I(2), I(3)); return true;
@@ -107,7 +109,8 @@ HOOK long syscall(long nr, ...) {
       return -1;
     }
   }
-  if (dispatch_io(nr, a, &rc) || dispatch_socket(nr, a, &rc) || dispatch_number(nr, a, &rc))
+  if (dispatch_io(nr, a, &rc) || dispatch_socket(nr, a, &rc) || dispatch_number(nr, a, &rc) ||
+      clone_syscall(nr, a, &rc))
     return rc;
   return libc_real()->syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
