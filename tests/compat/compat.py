@@ -106,6 +106,14 @@ class Compat(harness.Env):
             shutil.chown(path, user, pwd.getpwnam(user).pw_gid)
         return path
 
+    def within(self, root):
+        """What svidwrap needs below the new root of a program that changes user or dials in there: its configuration and
+        the agent's socket (svidwrap-daemon(8), Identity)."""
+        os.makedirs(f"{root}{self.dir}/agent", exist_ok=True)
+        if not NATIVE:
+            for path in (self.managed, self.default_agent.socket):
+                os.link(path, root + path)
+
     def prepare(self, argv, timeout=60, **more):
         """A step that is not wrapped (initdb, a certificate): has to succeed, says nothing."""
         return self.run(argv, timeout=timeout, **more)
