@@ -162,6 +162,7 @@ install: all
 	install -D -m 755 $(BUILD)/libsvidwrap.so $(DESTDIR)$(LIBDIR)/svidwrap/libsvidwrap.so
 	install -D -m 644 include/svidwrap/svidwrap.h $(DESTDIR)$(PREFIX)/include/svidwrap/svidwrap.h
 	install -D -m 644 docs/svidwrap.schema.json $(DESTDIR)$(PREFIX)/share/svidwrap/svidwrap.schema.json
+	install -D -m 644 docs/check.schema.json $(DESTDIR)$(PREFIX)/share/svidwrap/check.schema.json
 	for m in docs/man/*.[1-8]; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
 .PHONY: install
 

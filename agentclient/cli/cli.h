@@ -7,6 +7,7 @@
 
 /* Each gets argv with argv[0] = its own name and returns an exit code (sysexits where it is ours). */
 int cli_run(int argc, char **argv);
+int cli_check(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_daemon(int argc, char **argv);

@@ -46,22 +46,27 @@ int config_absolute(const char *given, char path[PATH_MAX]) {
   return 0;
 }
 
-struct policy *config_load(const char *given, char path[PATH_MAX]) {
-  char why[1024];
+struct policy *config_try(const char *given, char path[PATH_MAX], char *why, size_t why_len) {
   const char *env = getenv("SVIDWRAP_CONFIG");
   const char *name = given ? given : env && *env ? env : CONFIG_DEFAULT;
   if (config_absolute(name, path) != 0) {
-    fprintf(stderr, "%s: %s\n", name, strerror(errno));
+    snprintf(why, why_len, "%s: %s", name, strerror(errno));
     return NULL;
   }
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) {
-    fprintf(stderr, "%s: %s%s\n", path, strerror(errno),
-            given ? "" : " (name a configuration with --config or SVIDWRAP_CONFIG)");
+    snprintf(why, why_len, "%s: %s%s", path, strerror(errno),
+             given ? "" : " (name a configuration with --config or SVIDWRAP_CONFIG)");
     return NULL;
   }
-  struct policy *p = policy_read(path, fd, from_environment, NULL, why, sizeof why);
+  struct policy *p = policy_read(path, fd, from_environment, NULL, why, why_len);
   close(fd);
+  return p;
+}
+
+struct policy *config_load(const char *given, char path[PATH_MAX]) {
+  char why[PATH_MAX + 1024];
+  struct policy *p = config_try(given, path, why, sizeof why);
   if (!p)
     fprintf(stderr, "%s\n", why);
   return p;

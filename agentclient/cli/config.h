@@ -14,9 +14,11 @@
 /* given may be NULL. Fills in the absolute path (symbolic links are kept: they may be moved for a reload).
  * NULL after a message on stderr: "path:line:col: message". */
 struct policy *config_load(const char *given, char path[PATH_MAX]);
+/* The same with the message in why. */
+struct policy *config_try(const char *given, char path[PATH_MAX], char *why, size_t why_len);
 
-/* Can the log and the audit lines be written? 0, or -1 after a message on stderr. */
-int config_check_targets(const struct policy *p, const char *path);
+/* Can the log and the audit lines be written? 0, or -1 and a message. */
+int config_check_targets(const struct policy *p, const char *path, char *why, size_t why_len);
 /* A path from here, made absolute. 0, or -1 and errno. */
 int config_absolute(const char *given, char path[PATH_MAX]);
 

@@ -16,6 +16,7 @@ static const struct command {
   const char *summary;
 } commands[] = {
     {"run", cli_run, "check the configuration and a program, then become that program, wrapped"},
+    {"check", cli_check, "can this program be wrapped, and what will be different?"},
     {"config", cli_config, "check a configuration and print it as understood"},
     {"explain", cli_explain, "which rule decides about a connection, and why"},
     {"status", cli_status, "the daemon: sessions, identities, rules, listeners, live connections"},

@@ -15,13 +15,11 @@
 #include "../workload/workload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -120,6 +118,7 @@ static int check_agent(const struct run *r, const struct policy *p) {
 }
 
 static int check_config(struct run *r, struct config_needs *needs, bool *io_uring_unsafe) {
+  char why[PATH_MAX + 1024];
   if (ask_enforced(r->config_path, sizeof r->config_path, io_uring_unsafe)) {
     if (r->config)
       fprintf(stderr, "svidwrap: %s is ignored: the daemon gives every program %s (enforce_config)\n", r->config,
@@ -133,9 +132,11 @@ static int check_config(struct run *r, struct config_needs *needs, bool *io_urin
   int rc = EX_OK;
   config_needs(p, needs);
   *io_uring_unsafe = policy_settings(p)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE;
-  if (needs->shim_kept && config_check_targets(p, r->config_path) != 0)
+  if (needs->shim_kept && config_check_targets(p, r->config_path, why, sizeof why) != 0) {
+    fprintf(stderr, "%s\n", why);
     rc = EX_CONFIG;
-  else if (needs->agent)
+  }
+  if (rc == EX_OK && needs->agent)
     rc = check_agent(r, p);
   else if (!needs->shim_kept) {
     fprintf(stderr, "svidwrap: warning: %s has no rule that is not off: nothing will be protected\n", r->config_path);
@@ -144,73 +145,18 @@ static int check_config(struct run *r, struct config_needs *needs, bool *io_urin
   return rc;
 }
 
-/* The dynamic loader only warns about a library that it cannot preload, and starts the program without it. So
- * what would make it fail is tried here: another machine's file, no right to read, a noexec file system. */
-static int check_shim(const char *shim) {
-  struct program_elf elf;
-  int rc = EX_OK, fd = open(shim, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || program_elf_read(fd, &elf) != 0)
-    rc = say(EX_OSFILE, "%s cannot be read, so it cannot be preloaded", shim);
-  else if (elf.malformed || elf.foreign || !elf.executable)
-    rc = say(EX_OSFILE, "%s is not a library for this machine; install svidwrap again", shim);
-  else {
-    void *p = mmap(NULL, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED)
-      rc = say(EX_OSFILE, "%s cannot be mapped for execution (a noexec file system?); install it elsewhere", shim);
-    else
-      munmap(p, 1);
-  }
-  if (fd >= 0)
-    close(fd);
-  return rc;
-}
-
-/* Beside the binary (a build tree), in ../lib/svidwrap (an installation), or under the prefix. */
-static int find_shim(struct run *r) {
-  char try[PATH_MAX + 64];
-  ssize_t n = readlink("/proc/self/exe", r->self, sizeof r->self - 1);
-  if (n <= 0)
-    return say(EX_OSFILE, "/proc/self/exe: %s", strerror(errno));
-  r->self[n] = '\0';
-  int dir = (int)(strrchr(r->self, '/') - r->self);
-  static const char *const tails[] = {"/libsvidwrap.so", "/../lib/svidwrap/libsvidwrap.so", NULL};
-  for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
-    if (tails[i])
-      snprintf(try, sizeof try, "%.*s%s", dir, r->self, tails[i]);
-    else
-      snprintf(try, sizeof try, "%s", SVIDWRAP_PREFIX "/lib/svidwrap/libsvidwrap.so");
-    if (access(try, R_OK) != 0 || !realpath(try, r->shim))
-      continue;
-    if (strpbrk(r->shim, ": \t\n"))
-      return say(EX_OSFILE, "%s: LD_PRELOAD cannot hold a path with spaces or colons; install svidwrap elsewhere",
-                 r->shim);
-    return check_shim(r->shim);
-  }
-  return say(EX_OSFILE,
-             "libsvidwrap.so is neither beside %s nor in ../lib/svidwrap nor in " SVIDWRAP_PREFIX
-             "/lib/svidwrap; install it there",
-             r->self);
-}
-
-/* Ours first; what else is there stays, in its order, but another copy of ours. */
-static int set_preload(const char *shim) {
-  const char *old = getenv("LD_PRELOAD");
-  size_t size = strlen(shim) + (old ? strlen(old) : 0) + 2;
-  char *value = malloc(size);
-  if (!value)
-    return say(EX_OSERR, "%s", strerror(errno));
-  strcpy(value, shim);
-  for (const char *s = old; s && *(s += strspn(s, ": "));) {
-    size_t len = strcspn(s, ": ");
-    bool ours = len >= 14 && memcmp(s + len - 14, "libsvidwrap.so", 14) == 0 && (len == 14 || s[len - 15] == '/');
-    if (!ours) {
-      strcat(value, ":");
-      strncat(value, s, len);
-    }
-    s += len;
-  }
-  int rc = setenv("LD_PRELOAD", value, 1);
+/* Ours, and what else is to be loaded before and behind it. */
+static int set_preload(const char *shim, bool sanitized) {
+  const char *options = getenv("ASAN_OPTIONS");
+  char *value = program_preload(shim, getenv("LD_PRELOAD")), *more = NULL;
+  int rc = value ? setenv("LD_PRELOAD", value, 1) : -1;
   free(value);
+  /* AddressSanitizer ends a program in which another library is before its own; ours goes on to it. */
+  if (rc == 0 && sanitized)
+    rc = asprintf(&more, "%s%sverify_asan_link_order=0", options ? options : "", options ? ":" : "") < 0
+             ? -1
+             : setenv("ASAN_OPTIONS", more, 1);
+  free(more);
   return rc == 0 ? EX_OK : say(EX_OSERR, "%s", strerror(errno));
 }
 
@@ -228,33 +174,65 @@ static int set_guard(const struct config_needs *needs, bool io_uring_unsafe) {
   char why[256];
   if (!needs->shim_kept || io_uring_unsafe || guard_install(true, why, sizeof why) == 0)
     return EX_OK;
-  return say(EX_OSERR,
-             "io_uring cannot be put out of the program's reach (%s); if the program does not use it, say so "
-             "with io_uring: allow-unsafe in the configuration",
-             why);
+  return say(EX_OSERR, "io_uring cannot be put out of the program's reach (%s)", why);
+}
+
+/* What `svidwrap check` would say: refuses what cannot be wrapped, and tells what will be different. */
+static int examine(const struct run *r, const struct program_setting *setting, bool *sanitized) {
+  struct findings found = {0};
+  int rc = EX_OK;
+  *sanitized = program_examine(r->program_path, setting, &found);
+  program_surroundings(setting, &found);
+  const struct finding *no = findings_refusal(&found);
+  if (no) {
+    fprintf(stderr, "svidwrap: %s%s", no->subject,
+            no->code == EX_DATAERR ? " cannot be wrapped: "
+            : *no->subject         ? ": "
+                                   : "");
+    finding_print(stderr, no);
+    fputc('\n', stderr);
+    rc = no->code;
+  } else if (findings_worst(&found) == FINDING_CANNOT) {
+    rc = say(EX_OSERR, "%s", strerror(ENOMEM));
+  }
+  for (size_t i = 0; rc == EX_OK && i < found.count; i++) {
+    if (found.list[i].status != FINDING_COST)
+      continue;
+    fprintf(stderr, "svidwrap: note: %s%s", found.list[i].subject, *found.list[i].subject ? ": " : "");
+    finding_print(stderr, &found.list[i]);
+    fputc('\n', stderr);
+  }
+  findings_free(&found);
+  return rc;
+}
+
+static int prepare_program(struct run *r, const struct config_needs *needs, bool io_uring_unsafe) {
+  static struct program_elf shim;
+  char why[PROGRAM_WHY_MAX];
+  bool sanitized = false;
+  struct program_setting setting = {
+      .path_env = getenv("PATH"), .io_uring_unsafe = io_uring_unsafe, .guarded = needs->shim_kept};
+  int rc = program_find(r->program[0], setting.path_env, r->program_path, why, sizeof why);
+  if (rc == 0)
+    rc = program_shim(r->self, r->shim, &shim, why, sizeof why);
+  if (rc != 0)
+    return say(rc, "%s", why);
+  setting.glibc_wanted = shim.glibc_wanted;
+  rc = examine(r, &setting, &sanitized);
+  return rc == EX_OK ? set_preload(r->shim, sanitized) : rc;
 }
 
 int cli_run(int argc, char **argv) {
   static struct run r = {.wait_ms = WAIT_DEFAULT_MS};
-  char why[PROGRAM_WHY_MAX];
   struct config_needs needs = {0};
   bool io_uring_unsafe = false;
-  const char *path_env = getenv("PATH");
   int rc = parse(argc, argv, &r);
   if (rc == EX_OK && r.agent)
     rc = agent_to_environment(r.agent);
   if (rc == EX_OK)
     rc = check_config(&r, &needs, &io_uring_unsafe);
-  if (rc != EX_OK)
-    return rc;
-  rc = program_find(r.program[0], path_env, r.program_path, why, sizeof why);
-  if (rc == 0)
-    rc = program_check(r.program_path, path_env, why, sizeof why);
-  if (rc != 0)
-    return say(rc, "%s", why);
-  rc = find_shim(&r);
   if (rc == EX_OK)
-    rc = set_preload(r.shim);
+    rc = prepare_program(&r, &needs, io_uring_unsafe);
   if (rc == EX_OK)
     rc = set_environment(&r, &needs, io_uring_unsafe);
   if (rc == EX_OK)
@@ -262,7 +240,7 @@ int cli_run(int argc, char **argv) {
   if (rc != EX_OK)
     return rc;
   execv(r.program_path, r.program);
-  int code = errno == ENOENT ? 127 : 126;
+  int code = errno == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_EXECUTABLE;
   fprintf(stderr, "svidwrap: %s: %s\n", r.program_path, strerror(errno));
   return code;
 }

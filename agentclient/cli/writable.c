@@ -49,7 +49,7 @@ static int try_target(const char *path) {
   return faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 
-int config_check_targets(const struct policy *p, const char *path) {
+int config_check_targets(const struct policy *p, const char *path, char *why, size_t why_len) {
   const struct policy_settings *s = policy_settings(p);
   const char *const targets[][2] = {{"log.to", s->log_to}, {"audit.to", s->audit_to}};
   struct stat st;
@@ -59,10 +59,9 @@ int config_check_targets(const struct policy *p, const char *path) {
     int err = targets[i][1][0] == '/' ? try_target(targets[i][1]) : 0;
     if (err == 0)
       continue;
-    fprintf(stderr,
-            "%s: %s: %s cannot be written: %s; make the directory, let this user write there, or name another "
-            "file\n",
-            path, targets[i][0], targets[i][1], err == ENXIO ? "nobody reads this FIFO" : strerror(err));
+    snprintf(why, why_len,
+             "%s: %s: %s cannot be written: %s; make the directory, let this user write there, or name another file",
+             path, targets[i][0], targets[i][1], err == ENXIO ? "nobody reads this FIFO" : strerror(err));
     return -1;
   }
   return 0;

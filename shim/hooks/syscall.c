@@ -6,6 +6,7 @@
 #include "../environ.h"
 #include "../libc.h"
 #include "../lock.h"
+#include "aio_kernel.h"
 #include "clone.h"
 
 #include <errno.h>
@@ -109,6 +110,12 @@ HOOK long syscall(long nr, ...) {
       return -1;
     }
   }
+#ifdef SYS_io_submit
+  if (nr == SYS_io_submit && aio_kernel_refused(a[1], P(struct iocb *const *, 2))) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+#endif
   if (dispatch_io(nr, a, &rc) || dispatch_socket(nr, a, &rc) || dispatch_number(nr, a, &rc) ||
       clone_syscall(nr, a, &rc))
     return rc;

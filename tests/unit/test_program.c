@@ -90,16 +90,30 @@ static char *write_file(const char *name, const void *data, size_t len, mode_t m
 static char *write_image(const struct image *im) { return write_file("program", im->bytes, im->used, 0755); }
 static char *write_text(const char *name, const char *text) { return write_file(name, text, strlen(text), 0755); }
 
+/* The exit code of `svidwrap run`, and its reason: of the first finding that refuses. */
+static int examine(const char *path, char *why, size_t size) {
+  struct findings found = {0};
+  struct program_setting setting = {.path_env = dir, .guarded = true};
+  program_examine(path, &setting, &found);
+  const struct finding *no = findings_refusal(&found);
+  int code = no ? no->code : 0;
+  *why = '\0';
+  if (no)
+    snprintf(why, size, "%s: %s, %s; %s", no->subject, no->what, no->why, no->cure);
+  findings_free(&found);
+  return code;
+}
+
 static void judged(const char *path, int code, const char *says) {
   char why[PROGRAM_WHY_MAX] = "";
-  int got = program_check(path, dir, why, sizeof why);
+  int got = examine(path, why, sizeof why);
   if (got != code || !strstr(why, says))
     fail_msg("%s: exit %d, wanted %d; said '%s', wanted '%s'", path, got, code, why, says);
 }
 
 static int setup(void **state) {
   (void)state;
-  struct program_elf elf;
+  static struct program_elf elf;
   ElfW(Ehdr) own;
   int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   if (!mkdtemp(dir) || fd < 0 || read(fd, &own, sizeof own) != sizeof own || program_elf_read(fd, &elf) != 0)
@@ -121,14 +135,14 @@ static int teardown(void **state) {
 static void an_ordinary_program_is_accepted(void **state) {
   (void)state;
   struct image im;
-  struct program_elf elf;
+  static struct program_elf elf;
   start_dynamic(&im);
   judged(write_image(&im), 0, "");
   judged("/proc/self/exe", 0, "");
   int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   assert_int_equal(program_elf_read(fd, &elf), 0);
   close(fd);
-  assert_true(elf.executable && elf.has_interpreter && !elf.go && !elf.foreign && !elf.malformed);
+  assert_true(elf.executable && elf.has_interpreter && !(elf.traits & ELF_GO) && !elf.foreign && !elf.malformed);
   im.head.e_type = ET_EXEC;
   judged(write_image(&im), 0, "");
 }
@@ -264,7 +278,7 @@ static void setuid_setgid_and_capabilities_are_refused_unless_nothing_changes(vo
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     if (chmod(dir, 0755) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
       _exit(2);
-    _exit(program_check(path, dir, why, sizeof why) == 65 && strstr(why, "file capabilities") ? 0 : 1);
+    _exit(examine(path, why, sizeof why) == 65 && strstr(why, "file capabilities") ? 0 : 1);
   }
   int status = -1;
   assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -282,7 +296,7 @@ static void a_process_with_changed_ids_is_refused(void **state) {
     char why[PROGRAM_WHY_MAX];
     if (setresuid((uid_t)-1, 65534, (uid_t)-1) != 0)
       _exit(2);
-    _exit(program_check("/bin/ls", dir, why, sizeof why) == 65 && strstr(why, "changed ids") ? 0 : 1);
+    _exit(examine("/bin/ls", why, sizeof why) == 65 && strstr(why, "changed ids") ? 0 : 1);
   }
   int status = -1;
   assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -333,7 +347,7 @@ static void scripts_of_scripts_are_followed_and_loops_end(void **state) {
 static void a_hostile_elf_file_is_judged_without_harm(void **state) {
   (void)state;
   struct image good, im;
-  struct program_elf elf;
+  static struct program_elf elf;
   static const uint8_t note[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 4, 0, 0, 0, 'G', 'o', 0, 0};
   start_dynamic(&good);
   add_segment(&good, PT_NOTE, PF_R, note, sizeof note);

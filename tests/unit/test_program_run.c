@@ -29,6 +29,7 @@
 /* Commands that need the daemon's half of the sources. */
 #define NOT_HERE(command)                                                                                            \
   int command(int argc, char **argv) { return argc + !argv; }
+NOT_HERE(cli_check)
 NOT_HERE(cli_status)
 NOT_HERE(cli_top)
 NOT_HERE(cli_whoami)
