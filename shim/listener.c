@@ -279,15 +279,16 @@ static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
 
 static int listen_again(struct sock *s, int fd, int backlog) {
   struct listener *l = s->listener;
-  if (libc_real()->listen(l->real, backlog) != 0 || libc_real()->listen(fd, backlog) != 0)
+  if (libc_real()->listen(l->real, backlog) != 0)
     return -1;
   l->backlog = backlog;
+  /* First of all: from its own listen() on the stand-in tells who we are now, and we may have become another user. */
   int rc = register_listener(l, l->real);
   if (rc != 0) {
     errno = -rc;
     return -1;
   }
-  return 0;
+  return libc_real()->listen(fd, backlog);
 }
 
 int listener_listen(int fd, int backlog) {

@@ -72,6 +72,7 @@ static struct attach *attach(struct listener *l, struct session *s, struct ctl *
   evtimer_del(&l->late); /* what was said of the others does not hold for this one */
   l->waiting = l->waited = false;
   ctl_hold(c, life_hung_up, a);
+  standin_allow(l->standin, s->uid);
   serve_kick(l->serve);
   return a;
 }

@@ -19,6 +19,7 @@
 #define FULL_MAX_MS 100
 #define PARK_MS     25
 #define PARK_MAX_MS 250
+#define UIDS_MAX    4 /* users whom a listener went on to: the newest */
 #define UNREAD_MAX  8 /* accepted and closed unread so often: nobody there can read it */
 
 /* One connection to the stand-in: an offer (conn set) or a ring. */
@@ -43,7 +44,8 @@ struct standin {
   struct standin_ops ops;
   void *arg;
   char name[WIRE_NAME_LEN];
-  uid_t uid;
+  uid_t uid[UIDS_MAX];
+  unsigned uids;
   bool root_may;
   struct offers queue, placed;
   unsigned count;
@@ -53,9 +55,9 @@ struct standin {
 
 static void standin_pump(struct standin *s);
 
-/* A connection to the stand-in, its owner checked. -1 and errno: ECONNREFUSED nobody listens, EAGAIN its backlog
- * is full, EPERM somebody else listens there. */
-static int standin_connect(const char *name, uid_t uid, bool root_may) {
+/* A connection to a stand-in, and who listens there. -1 and errno: ECONNREFUSED nobody does, EAGAIN its backlog is
+ * full. */
+static int dial(const char *name, uid_t *uid) {
   struct sockaddr_un un = {.sun_family = AF_UNIX};
   memcpy(un.sun_path + 1, name, WIRE_NAME_LEN - 1);
   socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + WIRE_NAME_LEN);
@@ -69,12 +71,30 @@ static int standin_connect(const char *name, uid_t uid, bool root_may) {
     err = errno;
   else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &cred_len) != 0)
     err = errno;
-  else if (cred.uid != uid && uid != STANDIN_ANYBODY && !(root_may && cred.uid == 0))
-    err = EPERM;
-  if (err == 0)
+  if (err == 0) {
+    *uid = cred.uid;
     return fd;
+  }
   close(fd);
   errno = err;
+  return -1;
+}
+
+static bool owns(const struct standin *s, uid_t uid) {
+  for (unsigned i = 0; i < s->uids; i++)
+    if (s->uid[i] == uid)
+      return true;
+  return s->root_may && uid == 0;
+}
+
+/* dial(), and EPERM where somebody else listens. */
+static int standin_connect(const struct standin *s) {
+  uid_t uid;
+  int fd = dial(s->name, &uid);
+  if (fd < 0 || owns(s, uid))
+    return fd;
+  close(fd);
+  errno = EPERM;
   return -1;
 }
 
@@ -216,7 +236,7 @@ static void standin_pump(struct standin *s) {
     next = TAILQ_NEXT(o, link);
     if (o->not_before > now || offer_withdrawn(o))
       continue;
-    int fd = standin_connect(s->name, s->uid, s->root_may);
+    int fd = standin_connect(s);
     if (fd < 0) {
       standin_refused(s, errno);
       return;
@@ -248,12 +268,22 @@ struct standin *standin_new(struct event_base *base, const char *name, uid_t uid
   s->ops = *ops;
   s->arg = arg;
   memcpy(s->name, name, sizeof s->name);
-  s->uid = uid;
+  s->uid[0] = uid;
+  s->uids = 1;
   s->root_may = root_may;
   TAILQ_INIT(&s->queue);
   TAILQ_INIT(&s->placed);
   evtimer_assign(&s->timer, base, standin_timer, s);
   return s;
+}
+
+void standin_allow(struct standin *s, uid_t uid) {
+  for (unsigned i = 0; i < s->uids; i++)
+    if (s->uid[i] == uid)
+      return;
+  if (s->uids == UIDS_MAX)
+    memmove(s->uid, s->uid + 1, --s->uids * sizeof s->uid[0]);
+  s->uid[s->uids++] = uid;
 }
 
 void standin_free(struct standin *s) {
@@ -332,12 +362,18 @@ void standin_ring(struct standin *s, enum wire_handover_kind kind) {
 int standin_ring_once(const char *name, uid_t uid, enum wire_handover_kind kind) {
   struct wire_handover m;
   handover_fill(&m, kind);
-  int fd = standin_connect(name, uid, false);
+  uid_t owner;
+  int fd = dial(name, &owner), result = -1;
   if (fd < 0)
     return -1;
   /* What is in the stand-in's queue stays readable after our close. */
-  int result = message_send(fd, &m, sizeof m, NULL, 0);
+  if (uid == STANDIN_ANYBODY || uid == owner)
+    result = message_send(fd, &m, sizeof m, NULL, 0);
+  else
+    errno = EPERM;
+  int failed = errno;
   close(fd);
+  errno = failed;
   return result;
 }
 

@@ -33,6 +33,8 @@ struct standin_ops {
 /* uid: who must be behind the name (root may be, too, if root_may). NULL: out of memory. */
 struct standin *standin_new(struct event_base *base, const char *name, uid_t uid, bool root_may,
                             const struct standin_ops *ops, void *arg);
+/* Its holder is this uid's process now, who has shown it: when he listens again, he is behind the name. */
+void standin_allow(struct standin *s, uid_t uid);
 /* Resets every peer that was not taken. */
 void standin_free(struct standin *s);
 

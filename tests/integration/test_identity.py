@@ -131,6 +131,37 @@ def test_a_server_that_drops_root_is_attested_anew(t):
     t.audited(direction="inbound", result="allowed", server_spiffe_id=NOBODY_ID, client_spiffe_id=PEER)
 
 
+# PORT: listens as root, becomes nobody, listens on the same socket again (beanstalkd does) and then greets everybody.
+AGAIN = r"""
+import os, socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen(5)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+s.listen(1024)
+print("again", flush=True)
+while True:
+    c, _ = s.accept()
+    c.sendall(c.recv(100))
+    c.close()
+"""
+
+
+def test_a_server_that_listens_again_when_it_has_dropped_root(t):
+    """A listening unix socket tells who called listen() last: the stand-in is the new user's from then on."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    server = t.wrapped(config, [PYTHON, "-c", AGAIN, str(port)], name="again")
+    server.line("^again$")
+    for _ in range(3):
+        assert t.wrapped(config, [PYTHON, "-c", SEVERAL, str(port)]).ok() == f"{port} hello\n".encode()
+    t.audited(direction="inbound", result="allowed", server_spiffe_id=NOBODY_ID, client_spiffe_id=ROOT_ID)
+
+
 def test_a_program_that_exec_starts_as_another_user_is_somebody_else(t):
     """setpriv becomes another user and starts the client: identity is the image's own."""
     two_users(t)
