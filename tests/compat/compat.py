@@ -48,6 +48,11 @@ class Compat(harness.Env):
         """Before the script: identities for every user that a program may run as, rules for every port, the watch."""
         self.agent([entry(f"{TD}/compat/{u.pw_name}", uid=u.pw_uid) for u in pwd.getpwall()])
         if not NATIVE:
+            os.chmod(self.default_agent.socket, 0o777)
+        for file in ("daemon.log", "audit.log"):  # a program that gives up its privileges has a daemon of its new user's
+            open(os.path.join(self.log_dir, file), "w").close()
+            os.chmod(os.path.join(self.log_dir, file), 0o666)
+        if not NATIVE:
             self.managed = self.config(listen=[{"port": PORTS, "allow": [f"{TD}/compat/*"]}],
                                        connect=[{"to": f"{net}:{PORTS}", "allow": [f"{TD}/compat/*"]}
                                                 for net in ("0.0.0.0/0", "[::]/0")])
@@ -73,6 +78,11 @@ class Compat(harness.Env):
         for port in ports:
             self.stranger(port)
         return {"flows": seen["flows"], "strangers": len(ports), "relayed": self.relayed()}
+
+    def audit_counted(self):
+        """The daemons of several users write to one file: then nobody can tell whose line is whose."""
+        uids = {os.stat(f"/proc/{pid}").st_uid for pid, _, _ in self.daemons()}
+        return [] if len(uids) > 1 else super().audit_counted()
 
     # -- what a script uses -----------------------------------------------------------------------------------
     def say(self, *words):
