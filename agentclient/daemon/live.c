@@ -62,6 +62,19 @@ static void identify(struct live *l, int fd) {
     diag_id(&l->id, (struct sockaddr *)&local, (struct sockaddr *)&remote, cookie);
 }
 
+struct slots *live_slots(const struct worker *w, uint64_t arena_id, struct slots_ticket t, int socket) {
+  const struct live *l;
+  uint64_t cookie = 0;
+  socklen_t len = sizeof cookie;
+  if (getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &len) != 0 || cookie == 0)
+    return NULL;
+  TAILQ_FOREACH(l, &w->lives, link)
+  if (l->slots && slots_id(l->slots) == arena_id && l->ticket.slot == t.slot && l->ticket.use == t.use &&
+      l->id.cookie == cookie)
+    return l->slots;
+  return NULL;
+}
+
 static struct rules_hosts *copy_hosts(const struct rules_hosts *hosts, bool *ok) {
   if (!hosts || !hosts->count)
     return NULL;

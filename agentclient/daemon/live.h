@@ -71,6 +71,10 @@ bool live_revoked(const struct slots *a, struct slots_ticket t);
 /* The relay has the connection of this slot now: the record goes with the socket and not with the slot. */
 void live_relayed(const struct slots *a, struct slots_ticket t);
 
+/* The arena of a slot, for a process of another user: it has inherited the connection if it names the slot and shows
+ * its very socket. NULL: it does not. Borrowed. */
+struct slots *live_slots(const struct worker *w, uint64_t arena_id, struct slots_ticket t, int socket);
+
 /* Does somebody hold the socket this very moment? false also where the kernel cannot show it to us. */
 bool live_open(const struct worker *w, const struct live *l);
 /* A connection that the program made itself, in plaintext, as it tells. Believed if the socket is its user's. */

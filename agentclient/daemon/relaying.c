@@ -102,10 +102,11 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
     ctl_reply(c, WIRE_UNKNOWN_SESSION, EACCES, "no such session");
     return;
   }
+  const struct slots_ticket t = {m.slot, m.slot_use};
   struct slots *slots = listeners_arena(c->worker, m.arena_id, s);
-  int theirs = -1,
-      rc = slots ? take(c->worker, slots, (struct slots_ticket){m.slot, m.slot_use}, c->cred.pid, &fds[0], &theirs)
-                 : -ENOENT;
+  if (!slots) /* it became another user after it had got the connection, as inetd's children do */
+    slots = live_slots(c->worker, m.arena_id, t, fds[0]);
+  int theirs = -1, rc = slots ? take(c->worker, slots, t, c->cred.pid, &fds[0], &theirs) : -ENOENT;
   if (rc == -ENOENT) {
     ctl_reply(c, WIRE_NOT_FOUND, EACCES, "no such connection");
     return;

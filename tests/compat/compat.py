@@ -5,6 +5,7 @@ Each run has a network namespace of its own, so a program keeps its usual ports,
 TLS on every port: no byte of TCP in it may be anything but TLS. What a script says is compared line by line."""
 import ctypes
 import fcntl
+import hashlib
 import os
 import pwd
 import re
@@ -218,6 +219,17 @@ def versions(packages):
         out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", p], capture_output=True, text=True).stdout
         found[p] = re.sub(r"^\d+:|[-+~].*$", "", out)
     return found
+
+
+def digest(data):
+    """What a script says of a lot of data."""
+    data = data.encode() if isinstance(data, str) else data
+    return f"{len(data)} bytes, {hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def file_digest(path):
+    with open(path, "rb") as f:
+        return digest(f.read())
 
 
 def sleep_until(check, what, timeout=30):

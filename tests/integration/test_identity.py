@@ -193,6 +193,34 @@ def test_a_live_connection_goes_on_when_the_server_drops_root(t):
         until("the SVID of nobody", lambda: identity(port) == NOBODY_ID, pause=0.1)
 
 
+# PORT: a superserver: its child becomes nobody, for good, and executes a program on the connection.
+SUPERSERVER = r"""
+import os, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    s = l.accept()[0]
+    if os.fork() == 0:
+        l.close()
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        for fd in (0, 1, 2):
+            os.dup2(s.fileno(), fd)
+        os.execv("/bin/cat", ["cat"])
+    s.close()
+"""
+
+
+def test_a_connection_is_executed_on_by_whom_its_server_has_become(t):
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID])
+    server = t.wrapped(config, [PYTHON, "-c", SUPERSERVER, str(port)], name="superserver")
+    t.listening(port, proc=server)
+    with t.watch(port):
+        exchange(t, config, port, 3)
+
+
 def test_a_server_that_drops_root_beyond_its_configuration_serves_nobody(t):
     """Whom it has become cannot read the file: it is not served as root on, and the log says why."""
     ca = two_users(t)

@@ -3,13 +3,9 @@
 TITLE = "vsftpd"
 NOTE = "its empty directory (secure_chroot_dir) has to hold the configuration and the agent's socket"
 WHAT = "passive and active data connections, parts, several at once, uploads, listings; clients curl, lftp and ftp"
-import hashlib  # noqa: E402
 import os  # noqa: E402
 
-
-def digest(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()[:16]
+from compat import file_digest  # noqa: E402
 
 
 def run(c):
@@ -55,9 +51,9 @@ xferlog_file={c.dir}/xferlog
         curl(how, f"{url}/hello")
         curl(how, f"{url}/")
         curl(how, f"{url}/big", "-o", f"{c.dir}/copy")
-        c.say(digest(f"{c.dir}/copy") == digest(big))
+        c.say(file_digest(f"{c.dir}/copy") == file_digest(big))
         curl(how, "-T", big, f"{url}/upload/first")
-        c.say(digest(f"{top}/upload/first") == digest(big))
+        c.say(file_digest(f"{top}/upload/first") == file_digest(big))
         curl(how, "-r", "1000-1099", f"{url}/big", "-o", f"{c.dir}/part")
         c.say(os.path.getsize(f"{c.dir}/part"))
         curl(how, f"{url}/hello", "-Q", "SIZE hello", "-Q", "-DELE upload/first", "-w", "%{http_code} %{size_download}\n")
@@ -66,7 +62,7 @@ xferlog_file={c.dir}/xferlog
     c.client(["lftp", "-c", f"open 127.0.0.1; set net:max-retries 1; mkdir upload/a; mirror -R --parallel=4 {c.dir}/few upload/b; find upload; "
               f"pget -n 3 big -o {c.dir}/copy2; put {big} -o upload/second; ls upload; cat hello; mv upload/second upload/third; "
               "rm upload/third; cls -s"], err=True)
-    c.say(digest(f"{c.dir}/copy2") == digest(big))
+    c.say(file_digest(f"{c.dir}/copy2") == file_digest(big))
     c.client(["tnftp", "-n", "-v", "127.0.0.1"], err=True, input=f"""user anonymous me@example.org
 binary
 cd upload
@@ -79,5 +75,5 @@ delete fourth
 delete fifth
 quit
 """)
-    c.say(digest(f"{c.dir}/copy3") == digest(big))
+    c.say(file_digest(f"{c.dir}/copy3") == file_digest(big))
     c.stop(server)
