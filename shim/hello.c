@@ -11,6 +11,7 @@
 #include "environ.h"
 #include "fdtab.h"
 #include "libc.h"
+#include "rings.h"
 #include "session.h"
 
 #include <arpa/inet.h>
@@ -143,8 +144,8 @@ static void compose(struct message *m, uint32_t flags, size_t *length, int *conf
   size_t used = 0;
   config_path(path, sizeof path);
   *config = open_config(path);
-  m->hello =
-      (struct wire_hello){.pid = (uint32_t)getpid(), .flags = flags | (getpid() == 1 ? WIRE_HELLO_CONTAINER : 0)};
+  m->hello = (struct wire_hello){.pid = (uint32_t)getpid(),
+                                 .flags = flags | rings_state() | (getpid() == 1 ? WIRE_HELLO_CONTAINER : 0)};
   if (*config < 0)
     m->hello.config_errno = (uint32_t)(-*config);
   m->hello.path_len = (uint32_t)strlen(path);

@@ -20,6 +20,9 @@ $(TESTPROG)/wirewatch: $(BUILD)/obj/tests/programs/wirewatch.o
 $(TESTPROG)/uring: $(BUILD)/obj/tests/programs/uring.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ -luring
+$(TESTPROG)/uring-static: $(BUILD)/obj/tests/programs/uring.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ -Wl,-Bstatic -luring -Wl,-Bdynamic
 $(TESTPROG)/static: $(BUILD)/obj/tests/programs/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -static -o $@ $^
@@ -34,7 +37,7 @@ $(TESTPROG)/deep: $(BUILD)/obj/tests/programs/deep.o $(TESTPROG)/libdeep.so
 	@mkdir -p $(@D)
 	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring static tiny deep)
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static static tiny deep)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)

@@ -111,6 +111,26 @@ static char *joined(const json_t *list) {
   return out;
 }
 
+/* What a session could send past svidwrap. */
+static void print_rings(FILE *to, const json_t *sessions) {
+  size_t i;
+  json_t *s;
+  json_array_foreach((json_t *)(uintptr_t)sessions, i, s) {
+    const char *rings = text(s, "io_uring");
+    if (strcmp(rings, "within reach") == 0)
+      fprintf(to,
+              "warning: %s (pid %" PRId64
+              "): io_uring is within its reach, for a bare LD_PRELOAD has no right to filter it; "
+              "only liburing and syscall() are covered; start it with svidwrap run\n",
+              text(s, "program"), number(s, "pid"));
+    else if (strcmp(rings, "allowed") == 0)
+      fprintf(to,
+              "warning: %s (pid %" PRId64
+              "): what it sends by io_uring leaves in PLAINTEXT (io_uring: allow-unsafe)\n",
+              text(s, "program"), number(s, "pid"));
+  }
+}
+
 static void print_sessions(FILE *to, const struct status_view *v, const json_t *sessions) {
   static const char *const headers[] = {"PROGRAM", "PID",     "UID",   "SPIFFE ID", "HINT",
                                         "EXPIRES", "BUNDLES", "AGENT", NULL};
@@ -142,6 +162,7 @@ static void print_sessions(FILE *to, const struct status_view *v, const json_t *
     fputs("none: no program is wrapped, or none has made a TCP call yet\n", to);
   table_print(t, to, v->coloured);
   table_free(t);
+  print_rings(to, sessions);
 }
 
 /* -- rules -- */

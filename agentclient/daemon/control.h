@@ -31,6 +31,7 @@ struct ctl {
   int fd;
   struct ucred cred; /* SO_PEERCRED */
   bool asked;        /* the one message has come */
+  uint32_t rings;    /* HELLO: WIRE_HELLO_RINGS */
   bool ending;       /* closes once the answer is out */
   unsigned heard;    /* control.rounds when control_hear() looked at it */
   struct event event;

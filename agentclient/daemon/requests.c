@@ -115,6 +115,17 @@ static void greet(struct ctl *c, struct config *config, const char *program, siz
   begin(c, config, program, program_len);
 }
 
+/* A ring that nothing keeps from sending, in a process that has something to protect. */
+static bool ring_is_open(const struct config *config, uint32_t flags) {
+  const struct policy *p = config->policy;
+  if (!(flags & WIRE_HELLO_RING_OPEN) || policy_settings(p)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE)
+    return false;
+  for (uint32_t i = 0; i < policy_rule_count(p); i++)
+    if (policy_rule_at(p, i)->mode != RULES_OFF)
+      return true;
+  return false;
+}
+
 static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
   (void)len;
   struct worker *w = c->worker;
@@ -143,6 +154,14 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
                               .stderr_log = w->options->foreground || w->options->container};
   struct config *config = w->enforced ? config_ref(w->enforced) : config_shared(&w->configs, &src, why, sizeof why);
   if (config && measure_claim(w->measure, config, why, sizeof why) != 0) {
+    config_unref(config);
+    config = NULL;
+  }
+  c->rings = h.flags & WIRE_HELLO_RINGS;
+  if (config && ring_is_open(config, h.flags)) {
+    snprintf(why, sizeof why,
+             "it has an io_uring ring, whose operations nothing could keep from leaving in plaintext; start it with "
+             "svidwrap run, or say io_uring: allow-unsafe in the configuration");
     config_unref(config);
     config = NULL;
   }

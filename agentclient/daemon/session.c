@@ -80,6 +80,7 @@ struct session *session_new(struct worker *w, struct ctl *c, struct config *conf
   s->gid = c->cred.gid;
   s->pid = c->cred.pid;
   s->config = config;
+  s->rings = c->rings;
   snprintf(s->program, sizeof s->program, "%.*s", (int)program_len, program);
   TAILQ_INIT(&s->waits);
   s->pidfd = peer_pidfd(c);

@@ -43,6 +43,7 @@ struct session {
   pid_t pid; /* of the process that said HELLO */
   int pidfd; /* of the same; -1 where the kernel has none */
   char program[256];
+  uint32_t rings; /* WIRE_HELLO_RINGS: io_uring is within its reach */
   struct config *config;
   struct slots *slots;
   struct source *source;

@@ -105,6 +105,10 @@ static json_t *session_json(const struct session *s) {
   json_object_set_new(o, "uid", json_integer(s->uid));
   set_text(o, "config", s->config->label);
   set_text(o, "identity", states[source_state(s->source)]);
+  set_text(o, "io_uring",
+           !s->rings                                                                      ? "out of reach"
+           : policy_settings(s->config->policy)->io_uring == POLICY_IO_URING_ALLOW_UNSAFE ? "allowed"
+                                                                                          : "within reach");
   json_object_set_new(o, "svids", svids(s));
   json_object_set_new(o, "bundles", bundles(s));
   set_text(o, "agent", s->config->endpoint);

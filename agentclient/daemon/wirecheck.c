@@ -58,7 +58,7 @@ static enum wire_status check_hello(const char *msg, size_t len, int nfds) {
     return WIRE_BAD_REQUEST;
   if (len != sizeof h + h.path_len + h.vars_len + h.program_len)
     return WIRE_BAD_REQUEST;
-  if (h.flags & ~(WIRE_HELLO_CONTAINER | WIRE_HELLO_GUEST))
+  if (h.flags & ~(WIRE_HELLO_CONTAINER | WIRE_HELLO_GUEST | WIRE_HELLO_RINGS | WIRE_HELLO_RING_OPEN))
     return WIRE_BAD_REQUEST;
   if (nfds > 1 || (nfds == 1) != (h.config_errno == 0))
     return WIRE_BAD_REQUEST;

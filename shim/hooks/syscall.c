@@ -17,7 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NR_IO_URING_SETUP 425
+#define NR_IO_URING_FIRST 425 /* setup, enter, register */
+#define NR_IO_URING_LAST  427
 #define P(type, i)        ((type)a[i])
 #define I(i)              ((int)a[i])
 #define U(i)              ((unsigned)a[i])
@@ -103,7 +104,7 @@ HOOK long syscall(long nr, ...) {
   va_end(ap);
   if (nr == SYS_rt_sigaction)
     atomic_store(&lock_masking, 1);
-  if (nr == NR_IO_URING_SETUP) {
+  if (nr >= NR_IO_URING_FIRST && nr <= NR_IO_URING_LAST) {
     const char *v = environ_get("SVIDWRAP_IO_URING");
     if (!v || strcmp(v, "allow-unsafe") != 0) {
       errno = ENOSYS;

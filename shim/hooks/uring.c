@@ -6,6 +6,7 @@
 #include "../libc.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,4 +51,18 @@ HOOK int io_uring_setup(unsigned entries, struct io_uring_params *p) {
   typedef int (*fn)(unsigned, struct io_uring_params *);
   fn real = allowed() ? REAL(fn, "io_uring_setup") : NULL;
   return real ? real(entries, p) : -ENOSYS;
+}
+
+HOOK int io_uring_enter(unsigned fd, unsigned submit, unsigned complete, unsigned flags, sigset_t *mask);
+HOOK int io_uring_enter(unsigned fd, unsigned submit, unsigned complete, unsigned flags, sigset_t *mask) {
+  typedef int (*fn)(unsigned, unsigned, unsigned, unsigned, sigset_t *);
+  fn real = allowed() ? REAL(fn, "io_uring_enter") : NULL;
+  return real ? real(fd, submit, complete, flags, mask) : -ENOSYS;
+}
+
+HOOK int io_uring_register(unsigned fd, unsigned what, const void *arg, unsigned n);
+HOOK int io_uring_register(unsigned fd, unsigned what, const void *arg, unsigned n) {
+  typedef int (*fn)(unsigned, unsigned, const void *, unsigned);
+  fn real = allowed() ? REAL(fn, "io_uring_register") : NULL;
+  return real ? real(fd, what, arg, n) : -ENOSYS;
 }

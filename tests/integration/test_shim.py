@@ -3,12 +3,10 @@
 which no hook can see, out of reach?"""
 import os
 import re
-import socket
 import subprocess
-import threading
 
 from apps import client, exchange, echo_server, MANY_CLIENT
-from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, entry, need, until, which
+from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, entry, need, which
 
 ID = f"{TD}/app"
 
@@ -81,93 +79,7 @@ def test_the_shim_has_no_thread_and_no_key(t):
     assert "libssl" not in loaded and "libcrypto" not in loaded, loaded
 
 
-# ---- io_uring ---------------------------------------------------------------------------------------------------
-
-def ring_available():
-    p = subprocess.run([os.path.join(PROGRAMS, "uring"), "1", "x", "raw"], capture_output=True, text=True)
-    if p.returncode != 0:
-        raise Skip(f"no io_uring on this machine: {p.stdout.strip()}")
-
-
-class Listener:
-    """Keeps what arrives on a port, outside of svidwrap."""
-
-    def __init__(self, port):
-        self.socket = socket.create_server(("127.0.0.1", port))
-        self.heard = b""
-        threading.Thread(target=self.loop, daemon=True).start()
-
-    def loop(self):
-        while True:
-            s, _ = self.socket.accept()
-            with s:
-                s.settimeout(5)
-                try:
-                    self.heard += s.recv(1000)
-                except OSError:
-                    pass
-
-
-def uring(t, how, way, config):
-    p = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "uring"), str(t.uring_port), t.marker.decode(), way], how=how))
-    return p.wait(20), p.text()
-
-
-def prepare_uring(t, **settings):
-    ring_available()
-    if NATIVE:
-        raise Skip("about svidwrap itself")
-    t.agent([entry(ID)])
-    t.uring_port = t.port()
-    t.listener = Listener(t.uring_port)
-    return t.both(t.uring_port, allow=[ID], **settings)
-
-
-def test_io_uring_is_out_of_reach_under_run(t):
-    config = prepare_uring(t)
-    with t.watch(t.uring_port, expect=False):
-        for way in ("raw", "lib"):
-            code, text = uring(t, "run", way, config)
-            assert code == 2 and "ENOSYS" in text, (way, code, text)
-    assert t.marker not in t.listener.heard, t.listener.heard
-
-
-def test_io_uring_sends_no_plaintext_under_a_bare_preload(t):
-    config = prepare_uring(t)
-    with t.watch(t.uring_port, expect=False):
-        code, text = uring(t, "preload", "lib", config)
-        assert code in (1, 2), (code, text)
-    assert t.marker not in t.listener.heard, t.listener.heard
-
-
-def test_io_uring_may_be_allowed(t):
-    """The proof that the guard, and nothing else, is what stops it: without, the payload goes out in clear."""
-    config = prepare_uring(t, io_uring="allow-unsafe")
-    code, text = uring(t, "run", "lib", config)
-    assert code == 0, text
-    until("the payload in clear", lambda: t.marker in t.listener.heard)
-
-
-def test_io_uring_guard_holds_in_children(t):
-    config = prepare_uring(t)
-    p = t.spawn(t.wrap(config, ["/usr/bin/env", "-i", "/bin/sh", "-c", f"exec {PROGRAMS}/uring 1 x raw"]))
-    assert p.wait() == 2 and "ENOSYS" in p.text(), p.text()
-
-
-def test_io_uring_in_node(t):
-    """libuv takes epoll when there is no ring."""
-    node = which("node")
-    if NATIVE:
-        raise Skip("about svidwrap itself")
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
-    code = "require('net').createServer(c => c.pipe(c)).listen(Number(process.argv[1]), '127.0.0.1')"
-    with t.watch(port):
-        proc = t.wrapped(config, [node, "-e", code, str(port)], extra={"UV_USE_IO_URING": "1"})
-        t.listening(port, proc=proc)
-        exchange(t, config, port, 3)
-
+# ---- instances ---------------------------------------------------------------------------------------------------
 
 def test_two_instances_do_not_meet(t):
     """SVIDWRAP_INSTANCE keeps daemons apart."""
