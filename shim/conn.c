@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 _Atomic uint32_t conn_unsent;
+_Atomic bool conn_any;
 void (*conn_on_alert)(struct conn *c, int fd, int alert, bool received);
 
 /* ---- calls at work ----------------------------------------------------------------------------------- */
@@ -263,6 +264,7 @@ static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
 }
 
 int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
+  atomic_store(&conn_any, true);
   int keep = errno;
   lock_signals saved; /* a handler must not find libcrypto half set up */
   lock_signals_block(&saved);
@@ -281,6 +283,7 @@ int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
 
 int conn_adopt(struct conn *c, struct arena_slot *slot) {
   memset(c, 0, sizeof *c);
+  atomic_store(&conn_any, true);
   if (record_hash_len(slot->cipher) == 0 || slot->role > ARENA_SERVER || slot->r_have > ARENA_RBUF ||
       slot->r_off > ARENA_RBUF || slot->r_len > ARENA_RBUF - slot->r_off || slot->r_hs_have >= sizeof slot->r_hs ||
       check_write(slot) || slot->peer_id_len > sizeof slot->peer_id || slot->peer_len > sizeof slot->peer)

@@ -80,6 +80,13 @@ int conn_adopt(struct conn *c, struct arena_slot *slot);
 /* The daemon has ended it: every call on it fails. */
 bool conn_revoked(const struct conn *c);
 
+/* This process has, or had, a connection of its own. */
+extern _Atomic bool conn_any;
+
+/* The socket is readable: is there only a piece of a record, of which a read has nothing? It is taken out of the
+ * kernel then. */
+bool conn_piece(struct conn *c, int fd);
+
 /* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
 int conn_fionread(struct conn *c, int fd, int *bytes);
 

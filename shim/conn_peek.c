@@ -50,9 +50,9 @@ size_t conn_available(struct conn_op *op) {
     sum += (size_t)len - RECORD_OVERHEAD;
     at += (size_t)len;
   }
-  /* A piece of a record, or more than one look can show. An event loop that is told too little waits for ever (it takes
-   * the number for a promise and waits for an edge, and a piece may fill the window); one that is told too much reads
-   * EAGAIN. */
+  /* A piece of a record, or more than one look can show. An event loop that is told too little waits for ever (it
+   * takes the number for a promise and waits for an edge, and a piece may fill the window); one that is told too much
+   * reads EAGAIN. */
   int queued = 0;
   if (n == (long)CONN_SCRATCH && libc_real()->ioctl(op->fd, FIONREAD, &queued) == 0 && (size_t)queued > at)
     sum += (size_t)queued - at;
@@ -60,6 +60,42 @@ size_t conn_available(struct conn_op *op) {
     sum++;
   conn_scratch_put(buf);
   return sum;
+}
+
+/* A record of this size and more that is there whole is the program's data, most likely: it is left for the read,
+ * which opens it where it belongs. */
+#define LARGE_RECORD 4096
+
+static bool only_a_piece(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  if (s->r_len || s->r_eof || s->r_error)
+    return false;
+  uint8_t header[RECORD_HEADER];
+  int queued = 0;
+  memcpy(header, arena_rbuf(s), s->r_have < RECORD_HEADER ? s->r_have : RECORD_HEADER);
+  if (s->r_have >= RECORD_HEADER || conn_sys_recv(op->fd, header + s->r_have, RECORD_HEADER - s->r_have, MSG_PEEK) ==
+                                        (long)(RECORD_HEADER - s->r_have)) {
+    int len = record_length(header, RECORD_HEADER);
+    if (len >= LARGE_RECORD && libc_real()->ioctl(op->fd, FIONREAD, &queued) == 0 &&
+        (uint32_t)queued + s->r_have >= (uint32_t)len)
+      return false;
+  }
+  return conn_fill(op) == -EAGAIN;
+}
+
+bool conn_piece(struct conn *c, int fd) {
+  struct conn_op op;
+  int keep = errno;
+  bool piece = false;
+  if (conn_begin(&op, c, fd) == 0) {
+    if (conn_lock_read(&op) == 0) {
+      piece = only_a_piece(&op);
+      conn_unlock_read(&op);
+    }
+    conn_end(&op);
+  }
+  errno = keep;
+  return piece;
 }
 
 /* One more record behind the plaintext that waits, if it is there whole and there is room for it. The last

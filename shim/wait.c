@@ -166,6 +166,8 @@ static int wait_set(struct poll_set *set, const struct timespec *timeout, const 
       return -1;
     resolve(set);
     wait_flush();
+    if (conn_any)
+      wait_pieces(set->kernel, set->n);
     int ready = count_ready(set);
     if (ready > 0 || (last && rc == 0))
       return ready;

@@ -3,8 +3,8 @@
  * wait.h - poll, select and epoll_wait while a connect() is pending.
  *
  * The reply socket is waited for in the TCP socket's place; once the answer is there the TCP socket
- * itself is asked. Nothing of this runs in a process without pending connects and without sealed bytes
- * that the kernel has not taken.
+ * itself is asked. That does not run in a process without pending connects and without sealed bytes
+ * that the kernel has not taken. poll and select look at what makes a protected connection readable, too.
  */
 #ifndef SHIM_WAIT_H
 #define SHIM_WAIT_H
@@ -23,6 +23,9 @@ static inline bool wait_idle(void) {
          atomic_load_explicit(&conn_unsent, memory_order_relaxed) == 0;
 }
 
+/* Nothing here has anything to do: every wait is the kernel's. */
+static inline bool wait_none(void) { return wait_idle() && !atomic_load_explicit(&conn_any, memory_order_relaxed); }
+
 /* A time limit, counted from the start through all repetitions. */
 struct wait_clock {
   bool forever;
@@ -35,6 +38,14 @@ bool wait_clock_left(const struct wait_clock *c, int slice_ms, struct timespec *
 #define WAIT_SLICE_MS 10
 /* Writes out what is sealed and unsent, where there is such. Then the caller waits in slices. */
 void wait_flush(void);
+
+/* poll() says that fd is readable: is there nothing but a piece of a record behind it, on a blocking descriptor? */
+bool wait_piece(int fd);
+/* Takes the readiness of such numbers back; how many of fds have nothing left. */
+int wait_pieces(struct pollfd *fds, nfds_t n);
+/* As ppoll() and pselect(), where connections are protected and none is pending. */
+int wait_poll_data(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
+int wait_select_data(int nfds, fd_set *r, fd_set *w, fd_set *e, const struct wait_clock *clock, const sigset_t *mask);
 
 /* As ppoll(). */
 int wait_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);

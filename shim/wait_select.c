@@ -111,8 +111,9 @@ int wait_select(int nfds, fd_set *r, fd_set *w, fd_set *e, const struct timespec
   size_t bytes = 0;
   bool invalid = nfds < 0 || nfds > FDTAB_MAX ||
                  (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L));
-  if (invalid || (!any_pending(nfds, r, w, e) && atomic_load(&conn_unsent) == 0)) {
-    int rc = libc_real()->pselect(nfds, r, w, e, timeout, mask);
+  if (invalid || wait_idle() || (!any_pending(nfds, r, w, e) && atomic_load(&conn_unsent) == 0)) {
+    int rc =
+        invalid ? libc_real()->pselect(nfds, r, w, e, timeout, mask) : wait_select_data(nfds, r, w, e, &clock, mask);
     if (left)
       wait_clock_left(&clock, -1, left);
     return rc;

@@ -10,14 +10,14 @@
 #include <stdlib.h>
 
 HOOK int poll(struct pollfd *fds, nfds_t n, int timeout) {
-  if (wait_idle())
+  if (wait_none())
     return libc_real()->poll(fds, n, timeout);
   struct timespec t = {.tv_sec = timeout / 1000, .tv_nsec = (timeout % 1000) * 1000000L};
-  return wait_poll(fds, n, timeout < 0 ? NULL : &t, NULL);
+  return wait_poll_data(fds, n, timeout < 0 ? NULL : &t, NULL);
 }
 
 HOOK int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask) {
-  return wait_idle() ? libc_real()->ppoll(fds, n, timeout, mask) : wait_poll(fds, n, timeout, mask);
+  return wait_none() ? libc_real()->ppoll(fds, n, timeout, mask) : wait_poll_data(fds, n, timeout, mask);
 }
 
 /* What the compiler calls instead where it knows the array's size (_FORTIFY_SOURCE). */

@@ -9,7 +9,7 @@
 
 HOOK int select(int nfds, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
                 struct timeval *restrict timeout) {
-  if (wait_idle())
+  if (wait_none())
     return libc_real()->select(nfds, r, w, e, timeout);
   if (!timeout)
     return wait_select(nfds, r, w, e, NULL, NULL, NULL);
@@ -28,6 +28,6 @@ HOOK int select(int nfds, fd_set *restrict r, fd_set *restrict w, fd_set *restri
 
 HOOK int pselect(int nfds, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
                  const struct timespec *restrict timeout, const sigset_t *restrict mask) {
-  return wait_idle() ? libc_real()->pselect(nfds, r, w, e, timeout, mask)
+  return wait_none() ? libc_real()->pselect(nfds, r, w, e, timeout, mask)
                      : wait_select(nfds, r, w, e, timeout, mask, NULL);
 }

@@ -340,6 +340,17 @@ void session_complain(const char *fmt, ...) { (void)fmt; }
 /* -- the record engine: a slot's life without its crypto -- */
 
 _Atomic uint32_t conn_unsent;
+_Atomic bool conn_any = true;
+
+/* A piece of a record is the byte 'p'. */
+bool conn_piece(struct conn *c, int fd) {
+  (void)c;
+  char byte;
+  bool piece = false;
+  while (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && byte == 'p')
+    piece = recv(fd, &byte, 1, MSG_DONTWAIT) == 1;
+  return piece && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
 
 int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   uint32_t ready = ARENA_READY;

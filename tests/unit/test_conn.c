@@ -210,7 +210,8 @@ static void test_peek(void **state) {
 }
 
 /* An event loop that was promised n bytes asks no more once it has read them (nginx): what is behind them in the
- * kernel, though no whole record yet, has to be part of the promise. It may fill the window, and then no edge comes. */
+ * kernel, though no whole record yet, has to be part of the promise. It may fill the window, and then no edge comes.
+ */
 static void test_a_piece_of_a_record_is_promised(void **state) {
   (void)state;
   static uint8_t data[16384], wire[17000], got[16384];
@@ -231,6 +232,42 @@ static void test_a_piece_of_a_record_is_promised(void **state) {
     rig_send(&r, wire + piece, len - piece);
     len = rig_seal(&r, RECORD_DATA, data, sizeof data, wire);
   }
+  rig_close(&r);
+}
+
+/* A wait that says "readable" has something to read: a piece of a record is nothing, its last byte makes it
+ * something. */
+static void test_a_piece_of_a_record_is_nothing_to_read(void **state) {
+  (void)state;
+  static uint8_t data[16384], wire[17000], got[16384];
+  static const size_t sizes[] = {1, 100, 4000, 16384};
+  struct rig r;
+  rig_open(&r, (struct rig_options){0});
+  rig_random(data, sizeof data);
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (int cuts = 1; cuts < 4; cuts++) {
+      size_t len = rig_seal(&r, RECORD_DATA, data, sizes[i], wire), at = 0;
+      for (int k = 0; k < cuts; k++) {
+        size_t piece = k ? (len - at) / 2 : (size_t)cuts * 2; /* in its header at first */
+        rig_send(&r, wire + at, piece);
+        at += piece;
+        assert_true(conn_piece(&r.c, r.fd));
+        assert_true(rig_quiet(&r));
+      }
+      rig_send(&r, wire + at, len - at);
+      assert_true(rig_readable(&r));
+      assert_false(conn_piece(&r.c, r.fd));
+      assert_false(conn_piece(&r.c, r.fd));
+      assert_int_equal(rig_read(&r, got, sizeof got, MSG_DONTWAIT), sizes[i]);
+      assert_memory_equal(got, data, sizes[i]);
+      assert_true(rig_quiet(&r));
+    }
+  }
+  uint8_t close_notify[2] = {1, 0};
+  rig_send_record(&r, RECORD_ALERT, close_notify, 2);
+  assert_true(rig_readable(&r));
+  assert_false(conn_piece(&r.c, r.fd)); /* the end is news */
+  assert_int_equal(rig_read(&r, got, 1, MSG_DONTWAIT), 0);
   rig_close(&r);
 }
 
@@ -317,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_stalled_record_is_not_readable),
       cmocka_unit_test(test_peek),
       cmocka_unit_test(test_a_piece_of_a_record_is_promised),
+      cmocka_unit_test(test_a_piece_of_a_record_is_nothing_to_read),
       cmocka_unit_test(test_discard_and_zero_length),
       cmocka_unit_test(test_nothing_written_behind_the_data),
       cmocka_unit_test(test_errno_is_left_alone),

@@ -618,6 +618,93 @@ static void unsent_bytes_are_flushed_while_waiting(void **state) {
   done(ep);
 }
 
+/* -- pieces of records -- */
+
+/* A protected connection whose bytes come through a socket pair. */
+static int data_socket(int *peer) {
+  int fd = fake_socket(&fake_wrapped, false), pair[2];
+  assert_int_equal(CONNECT(fd), 0);
+  assert_int_equal(fake_kind(fd), SOCK_CONN);
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  assert_int_equal(libc_real()->dup2(pair[0], fd), fd);
+  libc_real()->close(pair[0]);
+  *peer = pair[1];
+  return fd;
+}
+
+static void *sends_pieces(void *peer) {
+  for (const char *p = "pppx"; *p; p++) {
+    usleep(30000);
+    assert_int_equal(write(*(int *)peer, p, 1), 1);
+  }
+  return NULL;
+}
+
+static void a_piece_of_a_record_does_not_wake_poll(void **state) {
+  (void)state;
+  fake_reset(FAKE_OK);
+  int peer, fd = data_socket(&peer);
+  for (int pending = 0; pending < 2; pending++) { /* alone, and beside a connect that is pending */
+    int other = pending ? (fake_reset(FAKE_HOLD), pending_socket()) : -1;
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = other, .events = POLLOUT}};
+    char byte;
+    for (int timeout = 0; timeout < 60; timeout += 50) {
+      assert_int_equal(write(peer, "p", 1), 1);
+      assert_int_equal(poll(p, 2, timeout), 0);
+      assert_int_equal(p[0].revents, 0);
+    }
+    pthread_t t;
+    pthread_create(&t, NULL, sends_pieces, &peer);
+    assert_int_equal(poll(p, 2, -1), 1);
+    assert_int_equal(p[0].revents, POLLIN);
+    pthread_join(t, NULL);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    p[0].events = POLLIN | POLLOUT; /* the other half of the news stays */
+    assert_int_equal(write(peer, "p", 1), 1);
+    assert_int_equal(poll(p, 2, -1), 1);
+    assert_int_equal(p[0].revents, POLLOUT);
+    if (other >= 0)
+      done(other);
+  }
+  int fl = fcntl(fd, F_GETFL); /* whoever sets O_NONBLOCK looks for EAGAIN */
+  assert_int_equal(fcntl(fd, F_SETFL, fl | O_NONBLOCK), 0);
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  assert_int_equal(write(peer, "p", 1), 1);
+  assert_int_equal(poll(&p, 1, 0), 1);
+  close(peer);
+  done(fd);
+}
+
+static void a_piece_of_a_record_does_not_wake_select(void **state) {
+  (void)state;
+  fake_reset(FAKE_OK);
+  int peer, fd = data_socket(&peer);
+  fd_set r, w;
+  struct timeval t = {.tv_usec = 50000};
+  FD_ZERO(&r);
+  FD_ZERO(&w);
+  FD_SET(fd, &r);
+  assert_int_equal(write(peer, "p", 1), 1);
+  assert_int_equal(select(fd + 1, &r, NULL, NULL, &t), 0);
+  assert_false(FD_ISSET(fd, &r));
+  FD_SET(fd, &r);
+  FD_SET(fd, &w);
+  assert_int_equal(write(peer, "p", 1), 1);
+  assert_int_equal(select(fd + 1, &r, &w, NULL, NULL), 1);
+  assert_false(FD_ISSET(fd, &r));
+  assert_true(FD_ISSET(fd, &w));
+  FD_SET(fd, &r);
+  FD_CLR(fd, &w);
+  pthread_t thread;
+  pthread_create(&thread, NULL, sends_pieces, &peer);
+  assert_int_equal(select(fd + 1, &r, &w, NULL, NULL), 1);
+  assert_true(FD_ISSET(fd, &r));
+  pthread_join(thread, NULL);
+  close(peer);
+  done(fd);
+}
+
 /* listen() puts a stand-in over the number: registrations go along, and the old file reports no more. */
 static void a_listener_keeps_its_registrations(void **state) {
   (void)state;
@@ -684,6 +771,8 @@ int main(void) {
       cmocka_unit_test(nested_sets_work),
       cmocka_unit_test(others_may_wait_for_a_blocking_connect),
       cmocka_unit_test(unsent_bytes_are_flushed_while_waiting),
+      cmocka_unit_test(a_piece_of_a_record_does_not_wake_poll),
+      cmocka_unit_test(a_piece_of_a_record_does_not_wake_select),
       cmocka_unit_test(a_listener_keeps_its_registrations),
       cmocka_unit_test(closing_a_set_forgets_it),
   };
