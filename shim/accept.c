@@ -6,6 +6,7 @@
  * A connection is never lost here: what cannot be taken is parked with the daemon, which offers it again.
  * The message is looked at with MSG_PEEK before the descriptor in it is received.
  */
+#include "conn_pages.h"
 #include "libc.h"
 #include "listener.h"
 #include "relay.h"
@@ -233,6 +234,20 @@ static enum verdict examine(struct listener *l, int n, struct wire_handover *m, 
   return AGAIN;
 }
 
+static int tell_peer(const struct wire_handover *m, struct sockaddr *addr, socklen_t *len) {
+  socklen_t have = m->peer_len <= sizeof m->peer ? (socklen_t)m->peer_len : 0;
+  if (pages_writable(len, sizeof *len) != sizeof *len)
+    return EFAULT;
+  if ((int)*len < 0)
+    return EINVAL;
+  socklen_t n = *len < have ? *len : have;
+  if (pages_writable(addr, n) != n)
+    return EFAULT;
+  memcpy(addr, &m->peer, n);
+  *len = have;
+  return 0;
+}
+
 int listener_accept(struct sock *s, int fd, struct sockaddr *addr, socklen_t *len, int flags) {
   struct wire_handover m;
   int keep = errno;
@@ -246,10 +261,11 @@ int listener_accept(struct sock *s, int fd, struct sockaddr *addr, socklen_t *le
       return -1;
     if (examine(s->listener, n, &m, flags) != TAKEN)
       continue;
-    if (addr && len) {
-      socklen_t have = m.peer_len <= sizeof m.peer ? (socklen_t)m.peer_len : 0;
-      memcpy(addr, &m.peer, *len < have ? *len : have);
-      *len = have;
+    int odd = addr ? tell_peer(&m, addr, len) : 0;
+    if (odd) {
+      close(n); /* as the kernel does: it is accepted, and gone */
+      errno = odd;
+      return -1;
     }
     errno = keep;
     return n;

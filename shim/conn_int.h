@@ -7,6 +7,7 @@
  * conn_control.c alerts, KeyUpdate, tickets
  * conn_wait.c    blocking as the kernel   conn_cursor.c  the program's buffers
  * conn_scratch.c large buffers            conn_memory.c  libcrypto's memory
+ * conn_pages.c   is the program's memory there?
  *
  * Internal functions answer 0 or more, or a negative errno. Lock order: rlock, then wlock.
  */
@@ -84,8 +85,14 @@ static inline void *conn_cursor_span(struct conn_cursor *cur, size_t *len) {
 }
 void conn_cursor_skip(struct conn_cursor *cur, size_t n);
 void conn_cursor_copy(struct conn_cursor *cur, const void *from, size_t n);
-/* Checks the vector as the kernel does and sums it up. 0 or -EINVAL. */
+/* Checks the vector as the kernel does and sums it up. 0, -EINVAL, -EFAULT. */
 int conn_cursor_init(struct conn_cursor *cur, const struct iovec *iov, int iovcnt);
+/* How many of the next n bytes can be read from the program's memory. */
+size_t conn_cursor_readable(const struct conn_cursor *cur, size_t n);
+/* Can the next n bytes be written there? */
+bool conn_cursor_writable(const struct conn_cursor *cur, size_t n);
+/* The same, of the first and the last byte of every buffer only: what is between is not touched. */
+bool conn_cursor_promising(const struct conn_cursor *cur, size_t n);
 
 /* -- conn.c -- */
 /* A call begins and ends. conn_begin: -EBADF once the connection was closed in this process. */

@@ -140,6 +140,8 @@ ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur) {
   }
   struct conn_cursor at = *cur;
   size_t n = cur->left < s->r_len ? cur->left : s->r_len;
+  if (!conn_cursor_writable(cur, n))
+    return -EFAULT;
   conn_cursor_copy(&at, arena_rbuf(s) + s->r_off, n);
   return (ssize_t)n;
 }

@@ -53,13 +53,27 @@ void conn_punch(struct conn_op *op) {
     s->r_dirty = 0;
 }
 
-/* Hands out plaintext that waits in the read buffer. */
-static void deliver(struct conn_op *op, struct conn_cursor *cur) {
+/* Hands out plaintext that waits in the read buffer. 0, or -EFAULT: it waits on. */
+static int deliver(struct conn_op *op, struct conn_cursor *cur) {
   struct arena_slot *s = op->s;
   uint32_t n = cur->left < s->r_len ? (uint32_t)cur->left : s->r_len;
+  if (!conn_cursor_writable(cur, n))
+    return -EFAULT;
   conn_cursor_copy(cur, arena_rbuf(s) + s->r_off, n);
   s->r_off += n;
   s->r_len -= n;
+  return 0;
+}
+
+/* The program's memory is bad where the content of a record that was taken out of the kernel would go, though it was
+ * good at both ends: what is opened already waits for a call that has room for it. */
+static int keep(struct conn_op *op, const uint8_t *content, size_t n) {
+  struct arena_slot *s = op->s;
+  memmove(arena_rbuf(s), content, n); /* it may be there already */
+  s->r_off = 0;
+  s->r_len = (uint32_t)n;
+  s->r_dirty = 1;
+  return -EFAULT;
 }
 
 /* A record up to here may be an alert or a KeyUpdate: a read() that they end, or that goes on, leaves the program's
@@ -74,9 +88,9 @@ static int open_one(struct conn_op *op, struct conn_cursor *cur, uint8_t *rec, s
   size_t span, most = len > RECORD_OVERHEAD ? len - RECORD_OVERHEAD : 0;
   uint8_t *out = conn_cursor_span(cur, &span), *content = out, type = 0;
   int n;
-  if (span >= most && out && most > SMALL_RECORD) {
+  if (span >= most && out && most > SMALL_RECORD && conn_cursor_writable(cur, most)) {
     n = record_open(rx, &op->s->rx, rec, len, out, span, NULL, 0, &type);
-  } else { /* across the program's buffers, or an alert perhaps: opened in place, then copied */
+  } else { /* across the program's buffers, or bad ones, or an alert perhaps: opened in place, then copied */
     content = rec + RECORD_HEADER;
     n = record_open(rx, &op->s->rx, rec, len, NULL, 0, content, most + 1, &type);
   }
@@ -86,10 +100,13 @@ static int open_one(struct conn_op *op, struct conn_cursor *cur, uint8_t *rec, s
   if (rc)
     return rc;
   if (type == RECORD_DATA) {
-    if (content == out)
+    if (content == out) {
       conn_cursor_skip(cur, (size_t)n);
-    else
-      conn_cursor_copy(cur, content, (size_t)n);
+      return 0;
+    }
+    if (!conn_cursor_writable(cur, (size_t)n))
+      return keep(op, content, (size_t)n);
+    conn_cursor_copy(cur, content, (size_t)n);
     return 0;
   }
   rc = conn_control(op, type, content, (size_t)n);
@@ -109,6 +126,8 @@ static int digest(struct conn_op *op, struct conn_cursor *cur, uint8_t *p, size_
     if ((size_t)len > n)
       break;
     int rc = open_one(op, cur, p, (size_t)len);
+    if (rc == -EFAULT && n > (size_t)len)
+      return conn_fail(op, ALERT_INTERNAL_ERROR, ECONNRESET); /* nowhere to put what follows */
     if (rc)
       return rc < 0 ? rc : 0;
     p += len;
@@ -156,6 +175,8 @@ static int take_rest(struct conn_op *op, struct conn_cursor *cur, size_t len, ui
   }
   s->r_have = 0;
   int rc = open_one(op, cur, arena_rbuf(s), len);
+  if (rc == -EFAULT && (size_t)n > need)
+    return conn_fail(op, ALERT_INTERNAL_ERROR, ECONNRESET);
   if (rc)
     return rc < 0 ? rc : 0;
   return digest(op, cur, buf, (size_t)n - need, (size_t)n < need + behind);
@@ -172,7 +193,8 @@ static int open_held(struct conn_op *op, struct conn_cursor *cur, size_t len) {
   size_t span = 0;
   if (cur)
     out = conn_cursor_span(cur, &span);
-  if (!out || span < cur->left || span >= len - RECORD_HEADER - RECORD_TAG || len <= SMALL_RECORD)
+  if (!out || span < cur->left || span >= len - RECORD_HEADER - RECORD_TAG || len <= SMALL_RECORD ||
+      !conn_cursor_writable(cur, span))
     span = 0;
   uint8_t *rest = rec + RECORD_HEADER + span;
   int n = record_open(rx, &s->rx, rec, len, out, span, rest, len - RECORD_HEADER - RECORD_TAG - span, &type);
@@ -240,19 +262,32 @@ static int take(struct conn_op *op, struct conn_cursor *cur, uint8_t *buf, size_
   return take_rest(op, cur, (size_t)len, buf, size);
 }
 
+/* The program's memory is bad somewhere: what comes in waits until it is known to fit. */
+static ssize_t read_guarded(struct conn_op *op, struct conn_cursor *cur) {
+  size_t had = cur->left;
+  int rc = conn_fill(op);
+  if (rc > 0)
+    rc = deliver(op, cur);
+  if (!op->s->r_len && op->s->r_last)
+    conn_drop_last(op);
+  return rc ? rc : (ssize_t)(had - cur->left);
+}
+
 static ssize_t read_with(struct conn_op *op, struct conn_cursor *cur, uint8_t *buf, size_t size) {
   struct arena_slot *s = op->s;
   size_t had = cur->left;
   int rc = -EAGAIN;
-  if (s->r_len)
-    deliver(op, cur);
+  if (!conn_cursor_promising(cur, had < size ? had : size))
+    return read_guarded(op, cur);
+  if (s->r_len && (rc = deliver(op, cur)) != 0)
+    return rc;
   while (cur->left > 0 && !s->r_len) {
     rc = s->r_eof ? 0 : -s->r_error;
     if (s->r_eof || s->r_error)
       break;
     rc = take(op, cur, buf, size);
-    if (s->r_len)
-      deliver(op, cur);
+    if (s->r_len && rc >= 0 && deliver(op, cur) != 0)
+      rc = -EFAULT;
     /* Nothing for the program in all that was there: look again, an end of stream may be behind it, and no
      * edge would come for that any more. */
     if (rc < 0 || (rc == 0 && cur->left < had))

@@ -30,7 +30,8 @@
 #define LITTLE          1024u /* less room than this is not used without asking poll() */
 #define CONTROL_WIRE    64u   /* any control record of ours */
 #define KEY_UPDATE_WIRE 27u
-#define FORCED          256u /* when poll() says writable and SO_MEMINFO cannot tell for how much */
+#define TCP_PIECE       32768u /* the kernel copies into its own memory by so much at once */
+#define FORCED          256u   /* when poll() says writable and SO_MEMINFO cannot tell for how much */
 
 /* ---- room -------------------------------------------------------------------------------------------- */
 static uint32_t room_now(int fd) {
@@ -209,6 +210,13 @@ static int seal_batch(struct conn_op *op, const struct conn_cursor *cur, size_t 
   return (int)len;
 }
 
+/* How much of the next n bytes the program's memory has; what TCP takes before a bad page is some 32 KiB or nothing.
+ */
+static size_t there(const struct conn_cursor *cur, size_t n) {
+  size_t good = conn_cursor_readable(cur, n);
+  return good == n ? n : good / TCP_PIECE * TCP_PIECE;
+}
+
 /* One send: seals what there is room for. 0, -EAGAIN, or the connection's error. */
 static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
   uint8_t small[CONN_SMALL_WRITE + RECORD_OVERHEAD + KEY_UPDATE_WIRE], *wire = small;
@@ -221,12 +229,16 @@ static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
     most = want;
   if (most == 0)
     return -EAGAIN;
+  struct conn_cursor good = *cur;
+  good.left = there(cur, cur->left < most ? cur->left : most);
+  if (good.left == 0)
+    return -EFAULT;
   if (most > sizeof small) {
     wire = conn_scratch_get();
     if (!wire)
       return -ENOMEM;
   }
-  int rc = seal_batch(op, cur, most, wire, &took);
+  int rc = seal_batch(op, &good, most, wire, &took);
   if (rc > 0)
     rc = send_sealed(op, wire, (size_t)rc, flags);
   if (rc == 0) {

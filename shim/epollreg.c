@@ -8,6 +8,7 @@
 #include "epollreg.h"
 
 #include "epollreg_int.h"
+#include "conn_pages.h"
 #include "libc.h"
 #include "pending_int.h"
 
@@ -359,6 +360,8 @@ int epollreg_hook(int epfd, int op, int fd, struct epoll_event *ev) {
   int rc;
   if (s && kind != SOCK_PENDING && !(flags & FDF_EPREG)) {
     rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
+  } else if (op != EPOLL_CTL_DEL && pages_readable(ev, sizeof *ev) != sizeof *ev) {
+    rc = fail(EFAULT); /* what the kernel looks at first of all */
   } else {
     lock_signals saved;
     struct pending *p = kind == SOCK_PENDING ? pending_pin(s) : NULL;

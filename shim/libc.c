@@ -8,8 +8,6 @@
 #include "libc.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <sys/syscall.h>
 
 struct libc_table libc_table;
 int libc_loaded;
@@ -26,16 +24,4 @@ void libc_load(void) {
 #undef X
   __atomic_store_n(&libc_loaded, 1, __ATOMIC_RELEASE);
   loading = 0;
-}
-
-/* rt_sigprocmask() reads a set of 8 bytes before it looks at an impossible `how`. */
-static bool word_readable(const char *p) {
-  return libc_real()->syscall(SYS_rt_sigprocmask, -1, p, NULL, (size_t)8) == -1 && errno == EINVAL;
-}
-
-bool libc_readable(const void *p, size_t len) {
-  int keep = errno;
-  bool ok = len >= 8 && word_readable(p) && word_readable((const char *)p + len - 8);
-  errno = keep;
-  return ok;
 }

@@ -124,10 +124,6 @@ static inline const struct libc_table *libc_real(void) {
   return &libc_table;
 }
 
-/* Can the kernel read these bytes of ours? What we look at before the kernel does must not crash a program that
- * would have got EFAULT. One system call. */
-bool libc_readable(const void *p, size_t len);
-
 /* Marks a hook as visible outside; all else in the shim is hidden (-fvisibility=hidden). */
 #define HOOK __attribute__((visibility("default")))
 

@@ -9,6 +9,7 @@
 #include "pending_int.h"
 
 #include "epollreg.h"
+#include "conn_pages.h"
 #include "libc.h"
 #include "plain.h"
 #include "relay.h"
@@ -424,7 +425,7 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
 }
 
 int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len) {
-  if (len >= (socklen_t)sizeof(struct sockaddr_in) && !libc_readable(sa, sizeof(struct sockaddr_in)))
+  if (len <= (socklen_t)sizeof(struct sockaddr_storage) && pages_readable(sa, len) != len)
     return libc_real()->connect(fd, sa, len); /* EFAULT, before it looks at the socket */
   if (fdtab_plain(fd)) {
     if (len < (socklen_t)sizeof(struct sockaddr_in) || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6))

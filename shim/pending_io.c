@@ -7,6 +7,7 @@
  */
 #include "pending_int.h"
 
+#include "conn_pages.h"
 #include "epollreg.h"
 #include "libc.h"
 #include "plain.h"
@@ -239,8 +240,9 @@ int pending_fastopen(int fd, const struct sockaddr *sa, socklen_t len) {
   struct rules_entry rule;
   struct rules_hosts hosts;
   int keep = errno, rc;
-  if (!sa || len < (socklen_t)sizeof sa->sa_family)
-    return 0;
+  if (len < (socklen_t)sizeof sa->sa_family || len > (socklen_t)sizeof(struct sockaddr_storage) ||
+      pages_readable(sa, len) != len)
+    return 0; /* the kernel says what is wrong with it */
   if (fdtab_plain(fd)) {
     int managed = plain_under_way(fd) ? 0 : session_match_connect(sa, len, &hosts, &rule);
     if (managed < 0)

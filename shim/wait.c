@@ -7,6 +7,7 @@
  */
 #include "wait.h"
 
+#include "conn_pages.h"
 #include "libc.h"
 #include "pending_int.h"
 
@@ -185,7 +186,8 @@ int wait_poll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
   struct poll_set set = {.program = fds, .kernel = few, .watch = few_watches, .n = n};
   size_t bytes = 0;
   int keep = errno;
-  if (n > FDTAB_MAX || (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L)))
+  if (n > FDTAB_MAX || pages_writable(fds, n * sizeof *fds) != n * sizeof *fds ||
+      (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L)))
     return libc_real()->ppoll(fds, n, timeout, mask); /* the kernel says what is wrong with it */
   if (n > ON_STACK) {
     bytes = n * (sizeof *set.kernel + sizeof *set.watch);

@@ -5,6 +5,7 @@
  */
 #include "wait.h"
 
+#include "conn_pages.h"
 #include "libc.h"
 
 #include <errno.h>
@@ -30,6 +31,11 @@ static void set_bit(fd_set *set, int fd) {
 static void clear(fd_set *set, int nfds) {
   if (set)
     memset(set, 0, ((size_t)nfds + WORD_BITS - 1) / WORD_BITS * sizeof(unsigned long));
+}
+
+static bool there(int nfds, const fd_set *set) {
+  size_t n = ((size_t)nfds + WORD_BITS - 1) / WORD_BITS * sizeof(unsigned long);
+  return !set || pages_writable(set, n) == n;
 }
 
 static nfds_t gather(int nfds, const fd_set *r, const fd_set *w, const fd_set *e, struct pollfd *out) {
@@ -111,6 +117,7 @@ int wait_select(int nfds, fd_set *r, fd_set *w, fd_set *e, const struct timespec
   size_t bytes = 0;
   bool invalid = nfds < 0 || nfds > FDTAB_MAX ||
                  (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L));
+  invalid = invalid || !there(nfds, r) || !there(nfds, w) || !there(nfds, e);
   if (invalid || wait_idle() || (!any_pending(nfds, r, w, e) && atomic_load(&conn_unsent) == 0)) {
     int rc =
         invalid ? libc_real()->pselect(nfds, r, w, e, timeout, mask) : wait_select_data(nfds, r, w, e, &clock, mask);

@@ -5,6 +5,7 @@
  */
 #include "clone.h"
 
+#include "../conn_pages.h"
 #include "../image.h"
 #include "../libc.h"
 
@@ -42,7 +43,7 @@ static void forked(long pid) {
 /* The first word of clone3()'s structure is the flags; it may be of any length. */
 static bool clone3_forks(const void *arguments, size_t size) {
   uint64_t flags;
-  if (size < 64 || !libc_readable(arguments, size))
+  if (size < 64 || pages_readable(arguments, size) != size)
     return false;
   memcpy(&flags, arguments, sizeof flags);
   return forks(flags) && !(flags & CLONE_VM);

@@ -5,6 +5,7 @@
  * epoll_wait() looks for tags after the kernel's answer even when nothing was pending before: another
  * thread's connect() may have begun and ended meanwhile.
  */
+#include "../conn_pages.h"
 #include "../libc.h"
 #include "../wait.h"
 
@@ -64,7 +65,8 @@ HOOK int epoll_pwait2(int epfd, struct epoll_event *events, int max, const struc
     errno = ENOSYS;
     return -1;
   }
-  bool odd = timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L);
+  bool odd = timeout && (pages_readable(timeout, sizeof *timeout) != sizeof *timeout || timeout->tv_sec < 0 ||
+                         timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999L);
   struct wait_clock clock = wait_clock_start(odd ? NULL : timeout);
   if (!wait_idle() && !odd)
     return wait_epoll(epfd, events, max, &clock, mask);

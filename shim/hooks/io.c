@@ -6,6 +6,7 @@
 #include "io.h"
 
 #include "../conn_int.h"
+#include "../conn_pages.h"
 #include "../listener.h"
 #include "../pending.h"
 
@@ -58,6 +59,27 @@ int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, boo
   return -1;
 }
 
+bool io_there(const void *p, size_t n) {
+  if (pages_readable(p, n) == n)
+    return true;
+  errno = EFAULT;
+  return false;
+}
+
+/* Where the kernel writes an address of no bytes: what TCP has to tell of where a message came from. */
+static ssize_t no_address(ssize_t got, socklen_t *len) {
+  if (pages_writable(len, sizeof *len) != sizeof *len || !len) {
+    errno = EFAULT;
+    return -1;
+  }
+  if ((int)*len < 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  *len = 0;
+  return got;
+}
+
 ssize_t io_recv(int fd, const struct iovec *iov, size_t cnt, int flags) {
   struct sock *s;
   int real_fd;
@@ -106,6 +128,8 @@ static int vector(const struct iovec *iov, int cnt) {
     errno = EINVAL;
     return -1;
   }
+  if (!io_there(iov, (size_t)cnt * sizeof *iov))
+    return -1;
   for (int i = 0; i < cnt; i++)
     if (iov[i].iov_len != 0)
       return 1;
@@ -117,27 +141,39 @@ static int vector(const struct iovec *iov, int cnt) {
 #define PLAIN(fd) (__builtin_expect(fdtab_plain(fd) && __atomic_load_n(&libc_loaded, __ATOMIC_ACQUIRE), 1))
 #define SLOW      static __attribute__((noinline))
 
+#define RW_MOST 0x7ffff000 /* MAX_RW_COUNT: the kernel takes a longer length for this one */
+
+/* read() and write() look first whether all of it can be the program's memory. */
+static ssize_t beyond(int fd) {
+  errno = fdtab_is_hidden(fd) ? EBADF : EFAULT;
+  return -1;
+}
+
 SLOW ssize_t slow_read(int fd, void *buf, size_t n) {
   struct iovec iov = {buf, n};
   if (fdtab_plain(fd))
     return libc_real()->read(fd, buf, n);
   if (n == 0 && !fdtab_is_hidden(fd))
     return 0;
+  if (n > SSIZE_MAX)
+    return beyond(fd);
   return io_recv(fd, &iov, 1, 0);
 }
 
 SLOW ssize_t slow_recv(int fd, void *buf, size_t n, int flags) {
-  struct iovec iov = {buf, n};
+  struct iovec iov = {buf, n < RW_MOST ? n : RW_MOST};
   return fdtab_plain(fd) ? libc_real()->recv(fd, buf, n, flags) : io_recv(fd, &iov, 1, flags);
 }
 
 SLOW ssize_t slow_write(int fd, const void *buf, size_t n) {
   struct iovec iov = {(void *)(uintptr_t)buf, n};
-  return fdtab_plain(fd) ? libc_real()->write(fd, buf, n) : io_send(fd, &iov, 1, 0);
+  if (fdtab_plain(fd))
+    return libc_real()->write(fd, buf, n);
+  return n > SSIZE_MAX ? beyond(fd) : io_send(fd, &iov, 1, 0);
 }
 
 SLOW ssize_t slow_send(int fd, const void *buf, size_t n, int flags) {
-  struct iovec iov = {(void *)(uintptr_t)buf, n};
+  struct iovec iov = {(void *)(uintptr_t)buf, n < RW_MOST ? n : RW_MOST};
   return fdtab_plain(fd) ? libc_real()->send(fd, buf, n, flags) : io_send(fd, &iov, 1, flags);
 }
 
@@ -159,9 +195,7 @@ SLOW ssize_t slow_recvfrom(int fd, void *buf, size_t n, int flags, struct sockad
   if (fdtab_plain(fd))
     return libc_real()->recvfrom(fd, buf, n, flags, sa, len);
   ssize_t got = slow_recv(fd, buf, n, flags);
-  if (got >= 0 && sa && len)
-    *len = 0; /* a TCP socket has no address to tell */
-  return got;
+  return got >= 0 && sa ? no_address(got, len) : got;
 }
 
 SLOW ssize_t slow_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa, socklen_t len) {
@@ -174,6 +208,12 @@ SLOW ssize_t slow_sendto(int fd, const void *buf, size_t n, int flags, const str
   }
   if (fdtab_plain(fd))
     return libc_real()->sendto(fd, buf, n, flags, sa, len);
+  if (sa && len > sizeof(struct sockaddr_storage)) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (sa && !io_there(sa, len))
+    return -1;
   return slow_send(fd, buf, n, flags); /* TCP does not look at an address once it is connected */
 }
 

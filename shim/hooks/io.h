@@ -15,6 +15,9 @@
 ssize_t io_recv(int fd, const struct iovec *iov, size_t cnt, int flags);
 ssize_t io_send(int fd, const struct iovec *iov, size_t cnt, int flags);
 
+/* Is the program's memory readable here? Else false and EFAULT, as the kernel says it. */
+bool io_there(const void *p, size_t n);
+
 /* The connection behind fd, pinned (*s: give it back with sock_put), once a pending connect() is settled.
  * 1: it is one; 0: fd is *real_fd's affair (a listener's TCP socket, or a number that became plain; *s may
  * be pinned and has to be put back); -1 and errno, or the end of stream of a failed connect (*eof). */

@@ -3,6 +3,7 @@
  * names.c - what a program asks and tells its sockets: getsockname, getpeername, get/setsockopt, ioctl,
  * shutdown. A stand-in is answered for by the TCP listener behind it.
  */
+#include "../conn_pages.h"
 #include "../fdtab.h"
 #include "../libc.h"
 #include "../listener.h"
@@ -10,6 +11,7 @@
 #include "../relay.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -24,15 +26,31 @@ static enum sock_kind settled(struct sock *s, int fd) {
   return kind == SOCK_PENDING ? pending_settle(s, fd) : kind;
 }
 
-static int copy_address(const struct sockaddr_storage *from, uint32_t have, struct sockaddr *sa, socklen_t *len) {
-  if (!sa || !len) {
+/* What the kernel would copy out: n bytes to `to`, which has room for *len, and how many there were (whole), or were
+ * copied. */
+static int answer(const void *from, socklen_t n, void *to, socklen_t *len, bool whole) {
+  if (pages_writable(len, sizeof *len) != sizeof *len) {
     errno = EFAULT;
     return -1;
   }
-  socklen_t n = have <= sizeof *from ? (socklen_t)have : (socklen_t)sizeof *from;
-  memcpy(sa, from, *len < n ? *len : n);
-  *len = n;
+  if ((int)*len < 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  socklen_t fits = *len < n ? *len : n;
+  if (pages_writable(to, fits) != fits) {
+    errno = EFAULT;
+    return -1;
+  }
+  memcpy(to, from, fits);
+  *len = whole ? n : fits;
   return 0;
+}
+
+static socklen_t room_of(const socklen_t *len) { return pages_readable(len, sizeof *len) == sizeof *len ? *len : 0; }
+
+static int copy_address(const struct sockaddr_storage *from, uint32_t have, struct sockaddr *sa, socklen_t *len) {
+  return answer(from, have <= sizeof *from ? (socklen_t)have : (socklen_t)sizeof *from, sa, len, true);
 }
 
 /* A relayed connection's number is a unix socket by now: it answers as the TCP socket that it was. */
@@ -53,7 +71,7 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
     sock_put(s);
     return rc;
   }
-  socklen_t room = len ? *len : 0;
+  socklen_t room = room_of(len);
   int rc = libc_real()->getsockname(fd, sa, len);
   /* A stand-in that this image inherited: its address says AF_UNIX. */
   if (rc == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX) {
@@ -73,7 +91,7 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
 HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s) {
-    socklen_t room = len ? *len : 0;
+    socklen_t room = room_of(len);
     int plain = libc_real()->getpeername(fd, sa, len);
     return plain == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX ? relayed(fd, true, sa, len, room)
                                                                                  : plain;
@@ -116,7 +134,8 @@ static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t 
   struct sockaddr_storage address;
   socklen_t have;
   int v, keep = errno, rc = libc_real()->getsockopt(fd, level, name, value, len);
-  if (rc != 0 && value && len && *len >= (socklen_t)sizeof v && of_relay(fd, level)) {
+  if (rc != 0 && of_relay(fd, level) && room_of(len) >= (socklen_t)sizeof v && room_of(len) <= INT_MAX &&
+      pages_writable(value, *len) == *len) {
     memset(value, 0, *len);
     errno = keep;
     return 0;
@@ -145,11 +164,8 @@ HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t
     rc = libc_real()->getsockopt(s->listener->real, level, name, value, len);
   } else if ((kind == SOCK_PENDING || kind == SOCK_FAILED) && level == SOL_SOCKET && name == SO_ERROR) {
     rc = pending_so_error(s, fd, &error);
-    if (rc == 0 && value && len) {
-      socklen_t n = *len < (socklen_t)sizeof error ? *len : (socklen_t)sizeof error;
-      memcpy(value, &error, n);
-      *len = n;
-    }
+    if (rc == 0)
+      rc = answer(&error, sizeof error, value, len, false);
   } else {
     rc = libc_real()->getsockopt(fd, level, name, value, len);
     if (rc == 0 && kind == SOCK_CONN && level == SOL_SOCKET && name == SO_ERROR && *len == sizeof error) {
@@ -193,6 +209,20 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
   return rc;
 }
 
+static int tell(int n, int *arg) {
+  if (pages_writable(arg, sizeof n) != sizeof n) {
+    errno = EFAULT;
+    return -1;
+  }
+  *arg = n;
+  return 0;
+}
+
+static int fionread(struct sock *s, int fd, int *arg) {
+  int n = 0, rc = conn_fionread(&s->conn, fd, &n);
+  return rc == 0 ? tell(n, arg) : rc;
+}
+
 HOOK int ioctl(int fd, unsigned long request, ...) {
   va_list ap;
   va_start(ap, request);
@@ -207,9 +237,9 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
   if (kind == SOCK_LISTENER && !about_number)
     rc = libc_real()->ioctl(s->listener->real, request, arg);
   else if (kind == SOCK_CONN && request == FIONREAD)
-    rc = conn_fionread(&s->conn, fd, arg);
+    rc = fionread(s, fd, arg);
   else if (kind == SOCK_PENDING && request == FIONREAD)
-    rc = *(int *)arg = 0; /* what is in the kernel is the handshake's */
+    rc = tell(0, arg); /* what is in the kernel is the handshake's */
   else
     rc = libc_real()->ioctl(fd, request, arg);
   sock_put(s);

@@ -3,6 +3,7 @@
  * syscall.c - syscall(): libuv closes with it, and others read and write with it. Numbers that have a hook
  * go there; io_uring does not exist; all others pass through.
  */
+#include "../conn_pages.h"
 #include "../environ.h"
 #include "../libc.h"
 #include "../lock.h"
@@ -95,6 +96,14 @@ static bool dispatch_number(long nr, const long a[6], long *rc) {
 }
 /* clang-format on */
 
+static bool changes_memory(long nr) {
+#ifdef SYS_mmap
+  if (nr == SYS_mmap)
+    return true;
+#endif
+  return nr == SYS_munmap || nr == SYS_mprotect || nr == SYS_pkey_mprotect || nr == SYS_mremap || nr == SYS_shmdt;
+}
+
 HOOK long syscall(long nr, ...) {
   long a[6], rc;
   va_list ap;
@@ -120,5 +129,8 @@ HOOK long syscall(long nr, ...) {
   if (dispatch_io(nr, a, &rc) || dispatch_socket(nr, a, &rc) || dispatch_number(nr, a, &rc) ||
       clone_syscall(nr, a, &rc))
     return rc;
-  return libc_real()->syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+  rc = libc_real()->syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+  if (changes_memory(nr))
+    pages_changed();
+  return rc;
 }
