@@ -10,6 +10,7 @@
 #include "libc.h"
 #include "listener.h"
 #include "relay.h"
+#include "seat.h"
 #include "session.h"
 #include "spare.h"
 #include "transport.h"
@@ -185,9 +186,9 @@ static enum verdict send_back(int n, struct wire_handover *m) {
 
 static enum verdict take_connection(const struct listener *l, int n, struct wire_handover *m, int flags) {
   bool spared = spare_release();
-  int plugs = n <= STDERR_FILENO ? fdtab_plug() : 0, tcp = plugs >= 0 ? take_message(n, m) : -1;
+  int plugs = n <= STDERR_FILENO ? seat_plug() : 0, tcp = plugs >= 0 ? take_message(n, m) : -1;
   if (plugs > 0)
-    fdtab_unplug(plugs);
+    seat_unplug(plugs);
   if (tcp < 0) {
     park(n); /* at the descriptor limit; the daemon has its copy still */
     libc_real()->close(n);

@@ -10,6 +10,7 @@
 #include "epollreg_int.h"
 #include "conn_pages.h"
 #include "libc.h"
+#include "shared.h"
 #include "pending_int.h"
 
 #include <errno.h>
@@ -342,7 +343,7 @@ static int hook_locked(struct sock *s, struct pending *p, int epfd, int op, int 
     return pending_add(p, epfd, fd, ev);
   int rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
   if (rc == 0)
-    note(r, epfd, op, fd, ev, fdtab_plain(fd));
+    note(r, epfd, op, fd, ev, fdtab_plain(fd) || shared_is(fd));
   return rc;
 }
 
@@ -358,7 +359,7 @@ int epollreg_hook(int epfd, int op, int fd, struct epoll_event *ev) {
     return fail(EBADF);
   enum sock_kind kind = s ? pending_settle(s, fd) : SOCK_UNUSED;
   int rc;
-  if (s && kind != SOCK_PENDING && !(flags & FDF_EPREG)) {
+  if (s && kind != SOCK_PENDING && kind != SOCK_SHARED && !(flags & FDF_EPREG)) {
     rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
   } else if (op != EPOLL_CTL_DEL && pages_readable(ev, sizeof *ev) != sizeof *ev) {
     rc = fail(EFAULT); /* what the kernel looks at first of all */

@@ -11,6 +11,7 @@
 #include "listener.h"
 #include "pending.h"
 #include "plain.h"
+#include "shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,7 @@ static int nothing = -1;         /* hidden: a socket that leads nowhere */
 static int leaving = -1;
 #define LEAVING ((uintptr_t)&leaving | 1u)
 
+bool fdtab_marked(void) { return fdtab_any() || atomic_load_explicit(&marked, memory_order_relaxed) != 0; }
 bool fdtab_any(void) { return atomic_load_explicit(&managed, memory_order_relaxed) != 0; }
 
 static bool entry_is_sock(uintptr_t e) { return e != 0 && (e & 1u) == 0; }
@@ -258,35 +260,12 @@ static void left(int fd) {
   atomic_fetch_sub(&leavers, 1);
 }
 
-bool fdtab_cover(int fd) {
+int fdtab_nothing(void) {
   have_nothing();
-  return nothing >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0;
+  return nothing;
 }
 
-int fdtab_plug(void) {
-  int plugs = 0;
-  have_nothing();
-  for (;;) {
-    int fd = nothing >= 0 ? libc_real()->fcntl(nothing, F_DUPFD_CLOEXEC, 0) : -1;
-    if (fd > STDERR_FILENO) {
-      libc_real()->close(fd);
-      return plugs;
-    }
-    if (fd < 0)
-      break;
-    fdtab_fresh(fd);
-    plugs |= 1 << fd;
-  }
-  fdtab_unplug(plugs);
-  return -1;
-}
-
-void fdtab_unplug(int plugs) {
-  for (int fd = 0; fd <= STDERR_FILENO; fd++) {
-    if (plugs & (1 << fd))
-      libc_real()->close(fd);
-  }
-}
+bool fdtab_cover(int fd) { return fdtab_nothing() >= 0 && libc_real()->dup3(nothing, fd, O_CLOEXEC) >= 0; }
 
 int fdtab_gone(int fd) {
   /* Never the number's end first: the next open() of another thread would find it hidden. So something harmless is
@@ -326,7 +305,8 @@ void fdtab_dup(int oldfd, int newfd) {
   uint8_t flags = atomic_load(&fdtab_flags[oldfd]);
   if (!(flags & (FDF_TCP | FDF_EPOLL)))
     return;
-  uint8_t alias = !s && (flags & FDF_TCP) ? FDF_ALIAS : 0; /* a later connect() is one of both numbers */
+  /* A later connect() is one of both numbers. */
+  uint8_t alias = (!s || shared_is(oldfd)) && (flags & FDF_TCP) ? FDF_ALIAS : 0;
   atomic_fetch_or(&fdtab_flags[oldfd], alias);
   fdtab_mark(newfd, (uint8_t)((flags & (FDF_TCP | FDF_EPOLL | FDF_PLAIN)) | alias));
 }

@@ -27,6 +27,7 @@ enum sock_kind {
   SOCK_FAILED = 4,   /* a managed connect() that failed; nothing but close() and a new connect() works */
   SOCK_PLAIN = 5,    /* a managed connect() that the rules, changed since, let out in plaintext: the kernel's; its
                         numbers are about to leave the table */
+  SOCK_SHARED = 6,   /* a TCP socket that another process may connect, and not connected when it was last looked at */
 };
 
 struct listener;
@@ -45,10 +46,11 @@ struct sock {
 
 /* Per-number flags, beside the table; they cost nothing to keep and are cleared when a number is reused. */
 enum {
-  FDF_TCP = 1,   /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
-  FDF_EPOLL = 2, /* epoll_create made it */
-  FDF_EPREG = 4, /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
-  FDF_EXEC = 8,  /* close-on-exec is ours, not the program's: taken back when exec fails */
+  FDF_TCP = 1,      /* socket() made it: AF_INET/AF_INET6, SOCK_STREAM */
+  FDF_EPOLL = 2,    /* epoll_create made it */
+  FDF_EPREG = 4,    /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
+  FDF_SETTLED = 16, /* FDF_TCP, and connected to where no rule is, or listening there */
+  FDF_EXEC = 8,     /* close-on-exec is ours, not the program's: taken back when exec fails */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];
 /* A fresh number is marked: FDF_TCP or FDF_EPOLL. */
@@ -81,12 +83,10 @@ void fdtab_close(int fd);
 bool fdtab_leave(int fd, bool plain_too);
 int fdtab_gone(int fd);
 void fdtab_stays(int fd);
-/* Puts something harmless over a number, so that what the C library writes there by itself goes nowhere. */
+/* A socket that leads nowhere, hidden; -1: there is none. */
+int fdtab_nothing(void);
+/* Puts it over a number, so that what the C library writes there by itself goes nowhere. */
 bool fdtab_cover(int fd);
-/* Those of the numbers 0 to 2 that are free get something harmless, so that no file of ours comes there even for a
- * moment: what the C library prints would go into it. A bit for each, for fdtab_unplug(); -1: that cannot be done. */
-int fdtab_plug(void);
-void fdtab_unplug(int plugs);
 /* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
  * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
 void fdtab_fresh(int fd);
@@ -99,6 +99,8 @@ void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg);
 void sock_each(void (*fn)(struct sock *s, void *arg), void *arg);
 /* Any managed descriptor at all? Lets fork, exec and exit leave at once. */
 bool fdtab_any(void);
+/* The same, or any that may become one: a TCP socket was made. */
+bool fdtab_marked(void);
 
 /* Hidden descriptors. fdtab_hide() moves *fd to a high number (close-on-exec) and remembers where it is
  * kept, so that a dup2() of the program onto that number can move it away; fdtab_unhide_close() closes

@@ -15,15 +15,18 @@
 #include "pending.h"
 #include "relay.h"
 #include "session.h"
+#include "shared.h"
 #include "spare.h"
 #include "stream.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static lock_signals fork_signals; /* only between the handlers, where the pool is held */
@@ -31,6 +34,7 @@ static lock_signals fork_signals; /* only between the handlers, where the pool i
 void image_before_fork(void) {
   lock_signals saved;
   pending_fork_prepare();
+  shared_before_fork();
   fdtab_before_fork(&saved);
   fork_signals = saved;
   hosts_before_fork();
@@ -82,7 +86,7 @@ void image_init(void) {
 
 static void shut_out(int fd, struct sock *s, void *arg) {
   (void)arg;
-  if (atomic_load(&s->kind) == SOCK_LISTENER)
+  if (atomic_load(&s->kind) == SOCK_LISTENER || atomic_load(&s->kind) == SOCK_SHARED)
     return;
   int flags = libc_real()->fcntl(fd, F_GETFD);
   if (flags < 0 || (flags & FD_CLOEXEC))
@@ -196,43 +200,38 @@ bool image_actions_relay(const posix_spawn_file_actions_t *actions) {
 
 /* -- what a launcher left us (inetd, socket activation with Accept=yes) -- */
 
-#define INHERITED_MAX 16
-
-/* Not knowing is no reason to talk in plaintext; a rule that lets plaintext through is. */
-static bool must_be_protected(enum rules_kind kind, const struct sockaddr *sa, socklen_t len) {
-  struct rules_entry rule;
-  int managed = session_match(kind, sa, len, &rule);
-  return managed < 0 || (managed == 1 && rule.mode == RULES_ENFORCE);
+static void check_one(int fd) {
+  char what[64];
+  snprintf(what, sizeof what, "descriptor %d, which was open when this program started,", fd);
+  if ((unsigned)fd < FDTAB_MAX && fdtab_plain(fd))
+    shared_received(fd, what);
 }
 
-static bool is_managed_connection(int fd) {
-  struct sockaddr_storage local, remote;
-  socklen_t local_len = sizeof local, remote_len = sizeof remote, len = sizeof(int);
-  int type = 0;
-  if (libc_real()->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 || type != SOCK_STREAM ||
-      libc_real()->getsockname(fd, (struct sockaddr *)&local, &local_len) != 0 ||
-      (local.ss_family != AF_INET && local.ss_family != AF_INET6) ||
-      libc_real()->getpeername(fd, (struct sockaddr *)&remote, &remote_len) != 0)
-    return false;
-  return must_be_protected(RULES_LISTEN, (struct sockaddr *)&local, local_len) ||
-         must_be_protected(RULES_CONNECT, (struct sockaddr *)&remote, remote_len);
+/* Without /proc, in some change root: numbers that launchers use. */
+static void check_lowest(void) {
+  for (int fd = 0; fd < 64; fd++)
+    check_one(fd);
 }
 
 void image_check_inherited(void) {
   int keep = errno;
-  for (int fd = 0; fd < INHERITED_MAX; fd++) {
-    int pair[2];
-    if (!is_managed_connection(fd))
-      continue;
-    session_complain("descriptor %d is a connection that the rules cover, accepted or made by a program without "
-                     "svidwrap: closed; wrap the launcher too, or let the program listen itself",
-                     fd);
-    if (libc_real()->socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
-        libc_real()->dup3(pair[0], fd, 0) < 0)
-      libc_real()->close(fd);
-    libc_real()->close(pair[0]);
-    libc_real()->close(pair[1]);
+  int dir = (int)libc_real()->syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) {
+    check_lowest();
+    errno = keep;
+    return;
   }
+  char list[2048];
+  long n;
+  while ((n = libc_real()->syscall(SYS_getdents64, dir, list, sizeof list)) > 0) {
+    for (long at = 0; at < n;) {
+      const struct dirent64 *e = (const struct dirent64 *)(const void *)(list + at);
+      at += e->d_reclen;
+      if (e->d_name[0] != '.' && atoi(e->d_name) != dir)
+        check_one(atoi(e->d_name));
+    }
+  }
+  libc_real()->close(dir);
   errno = keep;
 }
 

@@ -12,6 +12,7 @@
 #include "pending.h"
 #include "plain.h"
 #include "session.h"
+#include "shared.h"
 #include "spare.h"
 
 #include <errno.h>
@@ -295,6 +296,8 @@ int listener_listen(int fd, int backlog) {
   struct sockaddr_storage sa;
   struct rules_entry rule;
   socklen_t len;
+  if (shared_is(fd))
+    shared_release(fd);
   struct sock *s = fdtab_get(fd);
   if (s) {
     int rc = atomic_load(&s->kind) == SOCK_LISTENER ? listen_again(s, fd, backlog) : libc_real()->listen(fd, backlog);

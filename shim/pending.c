@@ -13,6 +13,7 @@
 #include "libc.h"
 #include "plain.h"
 #include "relay.h"
+#include "shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -212,8 +213,8 @@ static void set_aliases(int fd, struct sock *s) {
   if (!(atomic_load(&fdtab_flags[fd]) & FDF_ALIAS) || getrlimit(RLIMIT_NOFILE, &limit) != 0)
     return;
   for (int n = 0; n < FDTAB_MAX && (rlim_t)n < limit.rlim_cur; n++) {
-    if (n != fd && (atomic_load_explicit(&fdtab_flags[n], memory_order_relaxed) & FDF_ALIAS) && fdtab_plain(n) &&
-        same_file(fd, n))
+    if (n != fd && (atomic_load_explicit(&fdtab_flags[n], memory_order_relaxed) & FDF_ALIAS) &&
+        (fdtab_plain(n) || shared_is(n)) && same_file(fd, n))
       set_number(n, s);
   }
 }
@@ -245,7 +246,7 @@ static struct sock *begin(int fd, struct pending *p, bool *taken) {
 }
 
 /* The real connect() failed at once: all is as before. */
-static void undo(struct sock *s, struct pending *p, int fd) {
+static void undo(struct sock *s, struct pending *p, int fd, int err) {
   lock_signals saved, inner;
   lock_take(&pending_gate, &saved);
   lock_take(&s->lock, &inner);
@@ -262,6 +263,8 @@ static void undo(struct sock *s, struct pending *p, int fd) {
   if (!mine)
     return;
   pending_unmanage(s, fd);
+  if (err == EISCONN || err == EALREADY) /* somebody else connected it meanwhile */
+    shared_mark(fd, true);
   pending_unpin(p);
 }
 
@@ -305,7 +308,7 @@ static int proceed(struct sock *s, struct pending *p, int fd, bool nonblock) {
   int rc = pending_real_connect(fd, (const struct sockaddr *)&p->dest, p->dest_len);
   int failed = rc == 0 ? 0 : errno;
   if (failed && failed != EINPROGRESS && failed != EINTR) {
-    undo(s, p, fd);
+    undo(s, p, fd, failed);
     errno = failed;
     return -1;
   }
@@ -396,6 +399,13 @@ int pending_connect_protected(int fd, const struct sockaddr *sa, socklen_t len, 
                                  : pending_connect(fd, sa, len, rule, hosts);
 }
 
+static int connect_unmanaged(int fd, const struct sockaddr *sa, socklen_t len) {
+  int rc = libc_real()->connect(fd, sa, len);
+  if (rc == 0 && (unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) & FDF_TCP))
+    atomic_fetch_or(&fdtab_flags[fd], FDF_SETTLED);
+  return rc;
+}
+
 static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   struct sockaddr_storage copy; /* what is judged is what is connected to, whoever writes to sa meanwhile */
   struct rules_entry rule;
@@ -412,12 +422,14 @@ static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   memcpy(&copy, sa, len);
   if (plain_under_way(fd))
     return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
+  if ((unsigned)fd < FDTAB_MAX)
+    atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_SETTLED);
   int managed = session_match_connect((struct sockaddr *)&copy, len, &hosts, &rule);
   if (managed < 0)
     return -1;
   errno = keep;
   if (managed == 0)
-    return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
+    return connect_unmanaged(fd, (struct sockaddr *)&copy, len);
   uint32_t why = plain_why(&rule);
   if (why)
     return plain_connect(fd, &rule, why, (struct sockaddr *)&copy, len, &hosts);
@@ -437,7 +449,11 @@ int pending_hook_connect(int fd, const struct sockaddr *sa, socklen_t len) {
     errno = EBADF;
     return -1;
   }
-  int rc = atomic_load(&s->kind) == SOCK_LISTENER ? (errno = EISCONN, -1) : pending_connect_again(s, fd, sa, len);
+  int rc;
+  if (atomic_load(&s->kind) == SOCK_SHARED)
+    rc = shared_release(fd) ? pending_hook_connect(fd, sa, len) : libc_real()->connect(fd, sa, len);
+  else
+    rc = atomic_load(&s->kind) == SOCK_LISTENER ? (errno = EISCONN, -1) : pending_connect_again(s, fd, sa, len);
   sock_put(s);
   return rc;
 }

@@ -10,6 +10,7 @@
 #include "epollreg.h"
 #include "libc.h"
 #include "plain.h"
+#include "shared.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -49,6 +50,8 @@ static void make_plain(struct sock *s, int fd) {
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
   fdtab_fresh(fd);
   atomic_store(&fdtab_flags[fd], (uint8_t)(flags & ~FDF_CONNECT0));
+  if (!(flags & FDF_PLAIN))
+    shared_again(fd);
 }
 
 void pending_unmanage(struct sock *s, int fd) {

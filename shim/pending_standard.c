@@ -9,6 +9,7 @@
 #include "libc.h"
 #include "relay.h"
 #include "seat.h"
+#include "shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,7 @@ static bool is_same(int a, int b) {
 
 bool pending_is_standard(int fd) {
   for (int n = 0; n <= STDERR_FILENO; n++) {
-    if (fdtab_plain(n) && is_same(n, fd))
+    if ((fdtab_plain(n) || shared_is(n)) && is_same(n, fd))
       return true;
   }
   return false;
@@ -67,7 +68,7 @@ int pending_connect_standard(int fd, const struct sockaddr *sa, socklen_t len, c
   fdtab_fresh(high);
   fdtab_dup(fd, high);
   for (int n = 0; n <= STDERR_FILENO; n++) {
-    if (!fdtab_plain(n) || !is_same(n, fd))
+    if (!(fdtab_plain(n) || shared_is(n)) || !is_same(n, fd))
       continue;
     seat_leave(&seat[seats], n);
     covered = fdtab_cover(n) && covered;

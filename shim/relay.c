@@ -25,10 +25,10 @@
 
 bool relay_needed(int fd) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
-  bool yes = s && atomic_load(&s->kind) != SOCK_LISTENER;
+  uint32_t kind = s ? atomic_load(&s->kind) : SOCK_UNUSED;
   if (s)
     sock_put(s);
-  return yes;
+  return kind == SOCK_CONN || kind == SOCK_PENDING || kind == SOCK_FAILED;
 }
 
 /* -- the daemon -- */

@@ -45,3 +45,28 @@ int seat_take(const struct seat *t, int from, uint8_t flags) {
   }
   return 0;
 }
+
+int seat_plug(void) {
+  int plugs = 0;
+  int nothing = fdtab_nothing();
+  for (;;) {
+    int fd = nothing >= 0 ? libc_real()->fcntl(nothing, F_DUPFD_CLOEXEC, 0) : -1;
+    if (fd > STDERR_FILENO) {
+      libc_real()->close(fd);
+      return plugs;
+    }
+    if (fd < 0)
+      break;
+    fdtab_fresh(fd);
+    plugs |= 1 << fd;
+  }
+  seat_unplug(plugs);
+  return -1;
+}
+
+void seat_unplug(int plugs) {
+  for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+    if (plugs & (1 << fd))
+      libc_real()->close(fd);
+  }
+}

@@ -26,4 +26,9 @@ void seat_leave(struct seat *t, int fd);
 /* The file of another number comes there, with these FDF_*. 0, or a negative errno: the number is closed. */
 int seat_take(const struct seat *t, int from, uint8_t flags);
 
+/* Those of the numbers 0 to 2 that are free get something harmless, so that no file of ours comes there even for a
+ * moment: what the C library prints would go into it. A bit for each, for seat_unplug(); -1: that cannot be done. */
+int seat_plug(void);
+void seat_unplug(int plugs);
+
 #endif

@@ -3,6 +3,7 @@
  * aio_kernel.c - the kernel's asynchronous I/O (libaio, or its bare system call): the kernel reads and writes the
  * socket by itself, past every hook. So a protected connection that it is used on is relayed from then on.
  */
+#include "../conn_pages.h"
 #include "../relay.h"
 #include "aio_kernel.h"
 
@@ -13,8 +14,9 @@
 bool aio_kernel_refused(long count, struct iocb *const list[]) {
   int keep = errno;
   bool refused = false;
-  for (long i = 0; i < count && !refused; i++) {
-    int fd = list[i] ? (int)list[i]->aio_fildes : -1;
+  for (long i = 0; i < count && !refused && pages_readable(list + i, sizeof list[i]) == sizeof list[i]; i++) {
+    int fd = pages_readable(list[i], sizeof *list[i]) == sizeof *list[i] ? (int)list[i]->aio_fildes
+                                                                         : -1; /* else EFAULT, in its turn */
     refused = fd >= 0 && relay_needed(fd) && relay_convert(fd, "a descriptor of asynchronous I/O") != 0;
   }
   errno = keep;

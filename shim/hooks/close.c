@@ -12,6 +12,7 @@
 #include "../listener.h"
 #include "../relay.h"
 #include "../session.h"
+#include "../shared.h"
 #include "../stream.h"
 
 #include <errno.h>
@@ -174,6 +175,18 @@ static int dup_onto(int oldfd, int newfd, int flags, bool two) {
 
 HOOK int dup2(int oldfd, int newfd) { return dup_onto(oldfd, newfd, 0, true); }
 HOOK int dup3(int oldfd, int newfd, int flags) { return dup_onto(oldfd, newfd, flags, false); }
+
+/* A descriptor of another process, or a second one of our own, past the table: a protected connection would be in
+ * clear there. */
+HOOK int pidfd_getfd(int pidfd, int fd, unsigned flags);
+HOOK int pidfd_getfd(int pidfd, int fd, unsigned flags) {
+  int got = (int)libc_real()->syscall(438L, (long)pidfd, (long)fd, (long)flags);
+  if (got >= 0) {
+    fdtab_fresh(got);
+    shared_received(got, "a descriptor that was taken out of another process");
+  }
+  return got;
+}
 
 static int fcntl_any(int (*real)(int, int, ...), int fd, int cmd, void *arg) {
   if (fdtab_is_hidden(fd)) {

@@ -9,6 +9,7 @@
 #include "../conn_pages.h"
 #include "../listener.h"
 #include "../pending.h"
+#include "../shared.h"
 
 #include <limits.h>
 
@@ -41,6 +42,12 @@ int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, boo
       return 1;
     if (kind == SOCK_PLAIN)
       return 0;
+    if (kind == SOCK_SHARED) {
+      if (shared_io(s, fd, write, flags) == 0)
+        return 0;
+      sock_put(s);
+      return -1;
+    }
     if (kind == SOCK_LISTENER) {
       *real_fd = s->listener->real; /* says ENOTCONN and EPIPE as TCP does, being TCP */
       return 0;

@@ -9,6 +9,7 @@
 #include "../pending.h"
 #include "../relay.h"
 #include "../session.h"
+#include "../shared.h"
 
 #include <limits.h>
 #include <string.h>
@@ -95,16 +96,37 @@ static ssize_t message_out(int fd, const struct msghdr *m, int flags) {
   return io_send(fd, m->msg_iov, m->msg_iovlen, flags);
 }
 
+/* Descriptors from other processes: fresh numbers, and never a connection in clear that the rules cover. */
+static void received(const struct msghdr *m) {
+  struct msghdr copy = *m;
+  if (!m->msg_control || m->msg_controllen < CMSG_LEN(sizeof(int)))
+    return;
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c && c->cmsg_len >= CMSG_LEN(0); c = CMSG_NXTHDR(&copy, c)) {
+    size_t n =
+        c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+    for (size_t i = 0; i < n; i++) {
+      int passed;
+      memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
+      fdtab_fresh(passed);
+      shared_received(passed, "a descriptor that was passed to this program");
+    }
+  }
+}
+
 HOOK ssize_t recvmsg(int fd, struct msghdr *m, int flags) {
-  if (fdtab_plain(fd))
-    return libc_real()->recvmsg(fd, m, flags);
+  if (fdtab_plain(fd)) {
+    ssize_t n = libc_real()->recvmsg(fd, m, flags);
+    if (n >= 0)
+      received(m);
+    return n;
+  }
   return message_in(fd, m, flags);
 }
 
 /* A protected connection goes to another process as the relay's: that one has no keys for it. (A stand-in goes as it
  * is: whoever receives it knows it by its name.) false: it cannot, and must not go in clear. */
 static bool may_pass(const struct msghdr *m) {
-  if (!fdtab_any() || pages_readable(m, sizeof *m) != sizeof *m || !m->msg_control ||
+  if (!fdtab_marked() || pages_readable(m, sizeof *m) != sizeof *m || !m->msg_control ||
       m->msg_controllen < sizeof(struct cmsghdr) || m->msg_controllen > INT_MAX ||
       pages_readable(m->msg_control, m->msg_controllen) != m->msg_controllen)
     return true; /* nothing passes, or the kernel says what is wrong */
@@ -123,6 +145,8 @@ static bool may_pass(const struct msghdr *m) {
         errno = EPERM;
         return false;
       }
+      if ((unsigned)passed < FDTAB_MAX && fdtab_plain(passed) && (atomic_load(&fdtab_flags[passed]) & FDF_TCP))
+        shared_mark(passed, false); /* whoever gets it may connect it */
     }
   }
   return true;
@@ -171,8 +195,12 @@ static bool is_over(const struct timespec *until) {
 
 /* The timeout is looked at between messages only, as the kernel does (recvmmsg(2), BUGS). */
 HOOK int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout) {
-  if (fdtab_plain(fd))
-    return libc_real()->recvmmsg(fd, v, n, flags, timeout);
+  if (fdtab_plain(fd)) {
+    int got = libc_real()->recvmmsg(fd, v, n, flags, timeout);
+    for (int i = 0; i < got; i++)
+      received(&v[i].msg_hdr);
+    return got;
+  }
   struct timespec until = {0};
   if (timeout && !io_there(timeout, sizeof *timeout))
     return -1;
@@ -209,7 +237,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags) {
   if (flags & MSG_FASTOPEN) /* may connect: one by one, and the first decides */
     return send_each(fd, v, n, flags);
   if (fdtab_plain(fd)) {
-    for (unsigned i = 0; i < n && fdtab_any() && pages_readable(&v[i], sizeof *v) == sizeof *v; i++) {
+    for (unsigned i = 0; i < n && fdtab_marked() && pages_readable(&v[i], sizeof *v) == sizeof *v; i++) {
       if (!may_pass(&v[i].msg_hdr))
         return -1;
     }

@@ -5,6 +5,7 @@
 #include "../fdtab.h"
 #include "../libc.h"
 #include "../listener.h"
+#include "../shared.h"
 
 #include <errno.h>
 
@@ -53,6 +54,8 @@ HOOK int listen(int fd, int backlog) {
 }
 
 static int accept_any(int fd, struct sockaddr *sa, socklen_t *len, int flags) {
+  if (!fdtab_plain(fd) && shared_is(fd))
+    shared_release(fd); /* another process called listen() */
   struct sock *s = fdtab_get(fd);
   if (!s) {
     if (fdtab_is_hidden(fd)) { /* the TCP listener behind a stand-in is not for the program */

@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/kcm.h>
+#include <linux/nbd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -209,6 +211,22 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
   return rc;
 }
 
+/* The kernel reads and writes the socket itself from then on: a network block device, a multiplexor. */
+static int kernel_takes(int fd, unsigned long request, void *arg) {
+  struct kcm_attach k = {.fd = -1};
+  int taken = (int)(intptr_t)arg;
+  if (request == SIOCKCMATTACH) {
+    if (pages_readable(arg, sizeof k) == sizeof k)
+      memcpy(&k, arg, sizeof k);
+    taken = k.fd;
+  }
+  if (relay_needed(taken) && (request == SIOCKCMATTACH || relay_convert(taken, "a socket for the kernel") != 0)) {
+    errno = EPERM;
+    return -1;
+  }
+  return libc_real()->ioctl(fd, request, arg);
+}
+
 static int tell(int n, int *arg) {
   if (pages_writable(arg, sizeof n) != sizeof n) {
     errno = EFAULT;
@@ -230,7 +248,8 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
   va_end(ap);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s)
-    return libc_real()->ioctl(fd, request, arg);
+    return request == NBD_SET_SOCK || request == SIOCKCMATTACH ? kernel_takes(fd, request, arg)
+                                                               : libc_real()->ioctl(fd, request, arg);
   int rc;
   enum sock_kind kind = settled(s, fd);
   bool about_number = request == FIONBIO || request == FIOASYNC || request == FIOCLEX || request == FIONCLEX;

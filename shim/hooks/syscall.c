@@ -14,12 +14,14 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define NR_IO_URING_FIRST 425 /* setup, enter, register */
 #define NR_IO_URING_LAST  427
+#define NR_PIDFD_GETFD    438
 #define P(type, i)        ((type)a[i])
 #define I(i)              ((int)a[i])
 #define U(i)              ((unsigned)a[i])
@@ -84,6 +86,7 @@ static bool dispatch_number(long nr, const long a[6], long *rc) {
 #endif
   case SYS_exit_group: _exit(I(0));
   case SYS_epoll_ctl: *rc = epoll_ctl(I(0), I(1), I(2), P(struct epoll_event *, 3)); return true;
+  case NR_PIDFD_GETFD: *rc = pidfd_getfd(I(0), I(1), U(2)); return true;
 #ifdef SYS_epoll_wait
   case SYS_epoll_wait: *rc = epoll_wait(I(0), P(struct epoll_event *, 1), I(2), I(3)); return true;
 #endif

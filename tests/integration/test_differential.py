@@ -17,6 +17,11 @@ DIFFERENT = {
     # DESIGN section 2: after a reset TCP cannot tell the peer, the message of the hand-over can.
     "reset_seen_by_error": {"main: getpeername(s, (struct sockaddr *)&a, &len) = -1 ENOTCONN":
                             ["main: getpeername(s, (struct sockaddr *)&a, &len) = 0"]},
+    # The keys are where it was connected; the others are refused.
+    "by_fork_before_connect": {"writes: write(c, b, 100) = 100": ["writes: write(c, b, 100) = -1 EACCES"],
+                               "writes too: write(c, b, 100) = 100": ["writes too: write(c, b, 100) = -1 EACCES"]},
+    "by_passed_before_connect": {"main: write(d, b, 100) = 100": ["main: write(d, b, 100) = -1 EACCES"]},
+    "by_pidfd_getfd": {"main: send(d, b, 100, MSG_NOSIGNAL) = 100": ["main: send(d, b, 100, MSG_NOSIGNAL) = -1 EPIPE"]},
     "by_shell": {"main: system(command) = 0": ["main: system(command) = 256"],
                  "main: pclose(f) = 0": ["main: pclose(f) = 256"]},
 }

@@ -159,6 +159,12 @@ def test_inetd_style(t):
     launcher = "import os,socket,sys\nl=socket.create_server(('127.0.0.1',int(sys.argv[1])))\ns,_=l.accept()\n" \
                "os.dup2(s.fileno(),0)\nos.dup2(s.fileno(),1)\nos.execv(sys.argv[2],sys.argv[2:])"
     proc = t.spawn([PYTHON, "-c", launcher, str(port), *t.wrap(config, ["/bin/cat"])], name="launcher")
+    got = spoke_plaintext(t, port, proc)
+    assert b"plain word" not in got, "the wrapped program spoke plaintext on a managed port"
+
+
+def spoke_plaintext(t, port, proc):
+    """What a plain client got from it."""
     t.listening(port, proc=proc)
     got = b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
@@ -168,7 +174,38 @@ def test_inetd_style(t):
             got = s.recv(100)
         except OSError:
             pass
-    assert b"plain word" not in got, "the wrapped program spoke plaintext on a managed port"
+    return got
+
+
+def test_a_connection_on_a_high_number(t):
+    """As inetd's, but anywhere: every number that is open when the program starts is looked at."""
+    port, config = prepare(t)
+    for number in (16, 300):
+        launcher = f"import os,socket,sys\nl=socket.create_server(('127.0.0.1',int(sys.argv[1])))\ns,_=l.accept()\n" \
+                   f"os.dup2(s.fileno(),{number})\nos.set_inheritable({number},True)\nos.execv(sys.argv[2],sys.argv[2:])"
+        echo = f"import os\nwhile d:=os.read({number},100): os.write({number},d)"
+        proc = t.spawn([PYTHON, "-c", launcher, str(port), *t.wrap(config, [PYTHON, "-c", echo])], name="launcher")
+        got = spoke_plaintext(t, port, proc)
+        assert got == b"", f"descriptor {number}: the wrapped program spoke plaintext on a managed port"
+        assert proc.wait(10) == 0 and f"descriptor {number}, which was open" in proc.text(), proc.text()
+
+
+def test_a_connection_that_is_passed_on(t):
+    """A broker without svidwrap accepts, and gives the connection to a wrapped program by SCM_RIGHTS."""
+    port, config = prepare(t)
+    path = os.path.join(t.dir, "broker")
+    broker = "import socket,sys\nu=socket.socket(socket.AF_UNIX)\nu.bind(sys.argv[2])\nu.listen()\n" \
+             "l=socket.create_server(('127.0.0.1',int(sys.argv[1])))\ns,_=l.accept()\nc,_=u.accept()\n" \
+             "socket.send_fds(c,[b'x'],[s.fileno()])\ns.close()\nc.recv(1)"
+    worker = "import os,socket,sys,time\nu=socket.socket(socket.AF_UNIX)\n" \
+             "while u.connect_ex(sys.argv[1]): time.sleep(0.01)\n" \
+             "_,f,_,_=socket.recv_fds(u,1,1)\nprint('got',len(f),flush=True)\nwhile d:=os.read(f[0],100): os.write(f[0],d)"
+    proc = t.spawn([PYTHON, "-c", broker, str(port), path], name="broker")
+    wrapped = t.spawn(t.wrap(config, [PYTHON, "-c", worker, path]), name="worker")
+    got = spoke_plaintext(t, port, proc)
+    assert got == b"", "the wrapped program spoke plaintext on a managed port"
+    assert wrapped.wait(10) == 0 and "got 1" in wrapped.text(), wrapped.text()
+    assert "that the rules cover" in wrapped.text(), wrapped.text()
 
 
 def test_a_killed_peer_is_a_reset_and_not_an_end(t):
