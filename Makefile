@@ -19,7 +19,7 @@ HARDEN := -fstack-protector-strong -fcf-protection
 # The sanitizers bring their own checks; fortified calls would hide from them.
 FORTIFY := $(if $(SAN),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 SANFLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-SANFLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer
+SANFLAGS_tsan := -fsanitize=thread -fno-omit-frame-pointer $(if $(findstring clang,$(CC)),,-Wno-tsan)
 SANFLAGS := $(SANFLAGS_$(SAN))
 OPT    ?= -O2 -g
 CFLAGS_ALL := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -Iinclude -I. -Ishim -I$(BUILD)/gen \
@@ -71,8 +71,10 @@ $(BUILD)/svidwrap: $(BIN_OBJ)
 	@echo "  CC $@"
 	$(Q)$(CC) -pie -o $@ $(BIN_OBJ) $(LDFLAGS_ALL) -Wl,--gc-sections $(BIN_WRAP) $(BIN_LIBS)
 
-# The hooks define read() and its kind themselves: glibc's fortified inline versions must stay out.
-$(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE
+# The hooks define read() and its kind themselves: glibc's fortified inline versions must stay out. Nor may they be
+# instrumented for threads: that sanitizer's runtime calls sigaction() and more before it is ready for anybody.
+$(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE $(if $(filter tsan,$(SAN)),-fno-sanitize=thread)
+$(BUILD)/pic/shim/libc.o: FORTIFY += $(if $(filter tsan,$(SAN)),-fno-sanitize=thread)
 $(BUILD)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"

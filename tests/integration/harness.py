@@ -21,6 +21,7 @@ import time
 import traceback
 
 import auditcheck
+import lanes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -35,6 +36,8 @@ TD = "spiffe://example.org"
 # Set to run the programs as they are: proves that a test asks for what plain TCP gives (and that its marker is
 # really in the payload: then the watch has to see it).
 NATIVE = bool(os.environ.get("SVIDWRAP_TEST_NATIVE"))
+# asan, tsan or valgrind: what `make differential-LANE` has the wrapped programs of the scenarios run under.
+LANE = os.environ.get("SVIDWRAP_TEST_LANE")
 WAIT = 15  # seconds that a test waits for something that must happen
 
 
@@ -485,6 +488,8 @@ class Env:
         if NATIVE:
             return list(argv)
         need(SVIDWRAP, SHIM)
+        if LANE:
+            return lanes.wrapped(LANE, self, config, argv, SVIDWRAP, os.environ.get("SVIDWRAP_TEST_SHIM", SHIM))
         if how == "run":
             return [SVIDWRAP, "run", "--config", config, "--wait", wait, "--", *argv]
         extra = []
@@ -589,6 +594,7 @@ class Env:
             time.sleep(0.05)
         left += [f"left behind: {pid} {command}" for pid, (_, _, command) in below.items()]
         left += self.audit_valid()
+        left += lanes.findings(self.dir) if LANE else []
         if left:
             print("at the end: " + "; ".join(left))
             for pid in below:

@@ -7,7 +7,8 @@ import os
 import re
 import socket
 
-from harness import HERE, PROGRAMS, Failure, TD, entry
+import lanes
+from harness import HERE, LANE, PROGRAMS, Failure, Skip, TD, entry
 
 SOURCES = os.path.join(os.path.dirname(HERE), "differential")
 # What a rule must say for the comparison to be fair.
@@ -67,7 +68,8 @@ def trace(t, argv):
 def run_both(t, name):
     """Returns the native trace and the wrapped one."""
     program = os.path.join(PROGRAMS, "scenario")
-    native = trace(t, [program, name, str(t.port()), str(Hole(t, full=True).port)])
+    argv = [program, name, str(t.port()), str(Hole(t, full=True).port)]
+    native = trace(t, lanes.native(LANE, t, argv))
     agent_id = f"{TD}/scenario"
     t.agent([entry(agent_id)])
     port, hole = t.port(), Hole(t, full=False)
@@ -83,8 +85,11 @@ def compare(native, wrapped):
         raise Failure("the traces differ\n" + "\n".join(lines))
 
 
-def one(name):
+def one(family, name):
     def test(t):
+        reason = LANE and lanes.unfit(LANE, f"{family}.{name}")
+        if reason:
+            raise Skip(f"under {LANE}: {reason}")
         native, wrapped = run_both(t, name)
         if any("GAVE UP" in line or "HANG" in line.replace("WNOHANG", "") for line in native):
             raise Failure("the native run itself failed:\n" + "\n".join(native))
@@ -96,4 +101,4 @@ def one(name):
 
 def more():
     for file, name in names():
-        yield f"{file}.{name}", one(name)
+        yield f"{file}.{name}", one(file, name)

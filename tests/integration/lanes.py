@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wrapped program under a sanitizer's runtime or valgrind: how it is started, and what was found.
+
+The shim of such a lane is built with the sanitizer, the program is not: the runtime is preloaded before the shim, so that
+it sees the program's memory, too. Reports go to files, which a program cannot close or redirect."""
+import os
+import re
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OPTIONS = {
+    "asan": {"ASAN_OPTIONS": "detect_leaks=0:log_path={}:abort_on_error=0:handle_segv=0:allow_user_segv_handler=1",
+             "UBSAN_OPTIONS": "print_stacktrace=1:log_path={}"},
+    "tsan": {"TSAN_OPTIONS": "log_path={}:exitcode=0:suppressions=" + os.path.join(os.path.dirname(HERE), "tsan.supp")
+             + ":report_signal_unsafe=0:die_after_fork=0:report_thread_leaks=0:ignore_noninstrumented_modules=1"},
+}
+
+
+def runtime(shim, lane):
+    """The sanitizer's library, as the shim names it."""
+    out = subprocess.run(["ldd", shim], capture_output=True, text=True).stdout
+    found = re.search(rf"(\S*lib{lane}\.so\S*) \(", out)
+    if not found:
+        raise AssertionError(f"{shim} is not built with SAN={lane}")
+    return found.group(1)
+
+
+def options(lane, directory):
+    return [f"{k}={v.format(os.path.join(directory, 'report'))}" for k, v in OPTIONS.get(lane, {}).items()]
+
+
+def valgrind(directory):
+    return ["/usr/bin/valgrind", "--quiet", "--trace-children=no", "--child-silent-after-fork=no",
+            f"--log-file={os.path.join(directory, 'report')}.%p", "--error-limit=no", "--num-callers=25", "--fullpath-after=",
+            f"--suppressions={os.path.join(os.path.dirname(HERE), 'valgrind.supp')}"]
+
+
+def native(lane, env, argv):
+    """What a wrapped program is compared with: valgrind has descriptors of its own, and does not know every call."""
+    return [*valgrind(env.dir), *argv] if lane == "valgrind" else argv
+
+
+def wrapped(lane, env, config, argv, svidwrap, shim):
+    """An env(1) command: a bare preload of the runtime and the shim."""
+    start = ["/usr/bin/env", f"SVIDWRAP_CONFIG={config}", f"SPIFFE_ENDPOINT_SOCKET={env.default_agent.address}",
+             f"SVIDWRAP_BIN={svidwrap}", "SVIDWRAP_WAIT_MS=20000"]
+    if lane == "valgrind":
+        return [*start, f"LD_PRELOAD={shim}", *valgrind(env.dir), *argv]
+    return [*start, *options(lane, env.dir), f"LD_PRELOAD={runtime(shim, lane)}:{shim}", *argv]
+
+
+def of_the_shim(text):
+    """valgrind's reports that have the shim's code in them: what a scenario's own code does is its affair."""
+    reports = re.split(r"^==\d+== \n", text, flags=re.M)
+    return "\n".join(r for r in reports if re.search(r"\(\S*\bshim/", r))
+
+
+def findings(directory):
+    """What the reports say: [] or one text each."""
+    found = []
+    for file in sorted(os.listdir(directory)):
+        if file.startswith("report."):
+            with open(os.path.join(directory, file), errors="replace") as f:
+                text = f.read()
+            text = of_the_shim(text) if re.match(r"(==|--)\d+(==|--)", text) else text.strip()
+            if text:
+                found.append(f"{file}:\n{text[:6000]}")
+    return found
+
+
+# Scenarios that cannot be told from others' noise in a lane, and why.
+UNFIT = {
+    "valgrind": {
+        r"badinput\.|bad_memory|bad_arguments|short_addresses|wrong_calls_on_": "hands over bad addresses on purpose",
+    },
+    "tsan": {
+        r"restart_read": "the sanitizer holds signals back until a call of its own ends",
+        r"several_at_once": "the sanitizer does not survive threads that the C library makes inside",
+    },
+}
+
+
+def unfit(lane, name):
+    """Why this scenario is not run in this lane, or None."""
+    return next((why for pattern, why in UNFIT.get(lane, {}).items() if re.search(pattern, name)), None)
