@@ -55,6 +55,7 @@ help:
 	@echo "make bench      figures, as ratios of one run"
 	@echo "make fuzz       a bounded run of every fuzzer (FUZZ_SECONDS=20 each)"
 	@echo "make asan tsan  the unit tests under a sanitizer"
+	@echo "make differential-asan -tsan -valgrind  the differential scenarios under each"
 	@echo "make lint       cppcheck, clang-format, scripts that parse"
 	@echo "make test-spire SPIRE_BIN=DIR  against a real SPIRE server and agent"
 	@echo "make install DESTDIR= PREFIX=/usr/local"
@@ -155,6 +156,8 @@ asan:
 	@scripts/sanitize asan
 tsan:
 	@scripts/sanitize tsan
+differential-asan differential-tsan differential-valgrind:
+	@scripts/lanes $(@:differential-%=%)
 lint:
 	@scripts/lint
 .PHONY: test compat demo bench test-spire asan tsan lint
@@ -169,7 +172,7 @@ install: all
 .PHONY: install
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz $(BUILD)-lane-asan $(BUILD)-lane-tsan
 .PHONY: clean
 
 -include $(shell find $(BUILD) $(BUILD)-fuzz -name "*.d" 2>/dev/null)

@@ -72,6 +72,9 @@ def findings(directory):
 UNFIT = {
     "valgrind": {
         r"badinput\.|bad_memory|bad_arguments|short_addresses|wrong_calls_on_": "hands over bad addresses on purpose",
+        r"exec_listener|exec_client|spawn_client": "valgrind cannot execute /proc/self/exe",
+        r"in_threads": "hangs under valgrind natively, too",
+        r"eintr_write": "a signal that comes while a large write is being sealed, which takes long here, does not end it",
     },
     "tsan": {
         r"restart_read": "the sanitizer holds signals back until a call of its own ends",

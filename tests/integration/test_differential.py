@@ -60,8 +60,8 @@ class Hole:
 
 def trace(t, argv):
     proc = t.spawn(argv, name=argv[-3] + ("-wrapped" if "run" in argv else "-native"),
-                   extra={"SCENARIO_MARKER": t.marker.decode()})
-    code = proc.wait(40)
+                   extra={"SCENARIO_MARKER": t.marker.decode(), **({"SCENARIO_SLOW": "1"} if LANE else {})})
+    code = proc.wait(60)
     return proc.out().decode().splitlines() + ([f"(exit {code})"] if code else [])
 
 
