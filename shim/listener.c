@@ -343,8 +343,14 @@ static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
     rc = fdtab_hide(&l->life);
   if (rc == 0)
     rc = fdtab_set(fd, s);
-  if (rc == 0)
+  if (rc == 0) {
     spare_open();
+    /* What comes for this listener is in its own arena. Now is when we can have it: children inherit it, and one that
+     * becomes another user would be refused. */
+    int keep = errno;
+    session_slot(reply.arena_id, 0);
+    errno = keep;
+  }
 out:
   if (rc != 0 && l)
     listener_free(l);

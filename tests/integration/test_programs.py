@@ -260,13 +260,24 @@ def workers(n):
 
 def test_nginx_new_binary(t):
     """USR2 starts a new master on the inherited listener, QUIT ends the old one; clients never notice."""
+    new_binary(t, "root")
+
+
+def test_nginx_new_binary_with_unprivileged_workers(t):
+    """The new master's workers accept what comes for a listener of the old master's, another user's."""
+    if os.getuid() != 0:
+        raise Skip("needs root, to give it up")
+    new_binary(t, "nobody nogroup")
+
+
+def new_binary(t, user):
     n = Nginx(t)
     n.proc.stop()
     t.gone(n.port)
     with open(n.conf) as f:
         text = f.read()
     with open(n.conf, "w") as f: # a daemon: otherwise nginx ignores USR2
-        f.write(text.replace("daemon off", "daemon on"))
+        f.write(text.replace("daemon off", "daemon on").replace("user root;", f"user {user};"))
     t.run(t.wrap(n.serve, [n.binary, "-c", n.conf, "-p", t.dir]))
     pid_file, old_file = f"{t.dir}/nginx.pid", f"{t.dir}/nginx.pid.oldbin"
 
