@@ -139,6 +139,10 @@ static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t 
   if (rc != 0 && of_relay(fd, level) && room_of(len) >= (socklen_t)sizeof v && room_of(len) <= INT_MAX &&
       pages_writable(value, *len) == *len) {
     memset(value, 0, *len);
+    if (level == IPPROTO_IP && name == IP_OPTIONS)
+      *len = 0; /* of these there are none: sshd and others refuse whoever sends some */
+    else if (level != IPPROTO_TCP && *len > (socklen_t)sizeof v)
+      *len = sizeof v;
     errno = keep;
     return 0;
   }

@@ -148,7 +148,7 @@ class Compat(harness.Env):
     def client(self, argv, input=None, timeout=40, show=True, err=False, **more):
         """Runs a wrapped client to its end, says its exit code and its output (err: what it complained, too), and
         returns its stdout as text."""
-        stdin = None
+        stdin = more.pop("stdin", None)
         if input is not None:
             stdin = open(self.write(f"stdin-{len(self.procs)}", input), "rb")
         p = self.spawn(self.program(argv), name=os.path.basename(argv[0]), stdin=stdin, **more)
