@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * internal.h - one relayed connection, as the relay's thread sees it. For the files of this directory.
+ * internal.h - one relayed connection, as its lane's thread sees it. For the files of this directory.
  */
 #ifndef RELAY_INTERNAL_H
 #define RELAY_INTERNAL_H
@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #define PIPE_BYTES 65536u
+#define PIPE_TURNS 16 /* pieces of that size a connection may move in a row: then it is the others' turn */
 
 /* What one side gave and the other could not take yet. */
 struct pipe_rest {

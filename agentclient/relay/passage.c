@@ -80,7 +80,7 @@ static bool give_now(struct passage *p, struct pipe_rest *r, give_fn give, const
 static void inward(struct passage *p, uint8_t *scratch) {
   if (p->gone || !give_rest(p, &p->inward, to_program))
     return;
-  while (!p->inward_ended && !p->dead) {
+  for (int turn = 0; turn < PIPE_TURNS && !p->inward_ended && !p->dead; turn++) {
     struct iovec iov = {scratch, PIPE_BYTES};
     ssize_t n = conn_readv(&p->conn, p->tcp.fd, &iov, 1, MSG_DONTWAIT);
     if (n < 0) {
@@ -102,7 +102,7 @@ static void inward(struct passage *p, uint8_t *scratch) {
 static void outward(struct passage *p, uint8_t *scratch) {
   if (!give_rest(p, &p->outward, to_network))
     return;
-  while (!p->outward_ended && !p->dead) {
+  for (int turn = 0; turn < PIPE_TURNS && !p->outward_ended && !p->dead; turn++) {
     ssize_t n = recv(p->pair.fd, scratch, PIPE_BYTES, MSG_DONTWAIT);
     if (n < 0) {
       if (passing(errno))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay.c - the relay's thread: one epoll set over all relayed connections. epoll and not libevent, because a hangup
- * has to be heard of on a descriptor that nothing else is wanted of.
+ * relay.c - the relay's lanes: a few threads, each with an epoll set over its connections. epoll and not libevent,
+ * because a hangup has to be heard of on a descriptor that nothing else is wanted of. A connection stays on its lane;
+ * more than one lane, because both ends of a connection may be relayed here, and sealing and opening are work.
  */
 #include "internal.h"
 
@@ -21,7 +22,7 @@
 
 TAILQ_HEAD(passages, passage);
 
-struct relay {
+struct lane {
   pthread_mutex_t lock; /* over fresh and totals, and changes of all */
   struct passages fresh;
   struct relay_totals totals;
@@ -29,6 +30,13 @@ struct relay {
   pthread_t thread;
   int epoll, wake;
   struct passages all; /* the thread's own */
+};
+
+#define LANES 4
+
+struct relay {
+  struct lane lane[LANES];
+  unsigned next; /* lane of the next connection */
 };
 
 /* libcrypto keeps to malloc() in this process, and nothing here forks. */
@@ -54,7 +62,7 @@ void relay_slot_free(struct arena_slot *slot) {
 
 /* A hangup is told again and again: who has hung up leaves the set, and what is still to be done hangs on the other
  * leg. */
-static void watch(struct relay *r, struct leg *leg, uint32_t events, bool hung_up) {
+static void watch(struct lane *r, struct leg *leg, uint32_t events, bool hung_up) {
   struct epoll_event e = {.events = events, .data.ptr = leg};
   if (leg->out || (leg->watched == events && !hung_up))
     return;
@@ -65,12 +73,12 @@ static void watch(struct relay *r, struct leg *leg, uint32_t events, bool hung_u
 
 /* Closing is not enough to leave the set: programs hold the same sockets, and their events would come for memory that
  * is gone. */
-static void leave(struct relay *r, const struct leg *leg) {
+static void leave(struct lane *r, const struct leg *leg) {
   if (leg->fd >= 0)
     epoll_ctl(r->epoll, EPOLL_CTL_DEL, leg->fd, NULL);
 }
 
-static void end(struct relay *r, struct passage *p) {
+static void end(struct lane *r, struct passage *p) {
   leave(r, &p->tcp);
   leave(r, &p->pair);
   pthread_mutex_lock(&r->lock);
@@ -82,7 +90,7 @@ static void end(struct relay *r, struct passage *p) {
   passage_free(p);
 }
 
-static void pump(struct relay *r, struct passage *p, uint8_t *scratch, uint32_t tcp_events, uint32_t pair_events) {
+static void pump(struct lane *r, struct passage *p, uint8_t *scratch, uint32_t tcp_events, uint32_t pair_events) {
   passage_pump(p, scratch, pair_events);
   if (p->dead)
     return;
@@ -90,7 +98,7 @@ static void pump(struct relay *r, struct passage *p, uint8_t *scratch, uint32_t 
   watch(r, &p->pair, passage_pair_events(p), p->gone);
 }
 
-static void begin(struct relay *r, struct passage *p, uint8_t *scratch) {
+static void begin(struct lane *r, struct passage *p, uint8_t *scratch) {
   struct epoll_event t = {.data.ptr = &p->tcp}, q = {.data.ptr = &p->pair};
   pthread_mutex_lock(&r->lock);
   TAILQ_INSERT_TAIL(&r->all, p, link);
@@ -102,7 +110,7 @@ static void begin(struct relay *r, struct passage *p, uint8_t *scratch) {
     pump(r, p, scratch, 0, 0);
 }
 
-static void take_fresh(struct relay *r, uint8_t *scratch) {
+static void take_fresh(struct lane *r, uint8_t *scratch) {
   struct passages fresh = TAILQ_HEAD_INITIALIZER(fresh);
   struct passage *p;
   uint64_t count;
@@ -119,15 +127,15 @@ static void take_fresh(struct relay *r, uint8_t *scratch) {
   }
 }
 
-static bool leaving(struct relay *r) {
+static bool leaving(struct lane *r) {
   pthread_mutex_lock(&r->lock);
   bool yes = r->leaving;
   pthread_mutex_unlock(&r->lock);
   return yes;
 }
 
-static void *relay_thread(void *arg) {
-  struct relay *r = arg;
+static void *lane_thread(void *arg) {
+  struct lane *r = arg;
   struct epoll_event event[BATCH];
   uint8_t *scratch = malloc(PIPE_BYTES);
   while (scratch && !leaving(r)) {
@@ -160,23 +168,24 @@ static void *relay_thread(void *arg) {
 }
 
 struct relay *relay_new(void) {
-  struct relay *r = calloc(1, sizeof *r);
-  if (!r)
-    return NULL;
-  pthread_mutex_init(&r->lock, NULL);
-  TAILQ_INIT(&r->fresh);
-  TAILQ_INIT(&r->all);
-  r->epoll = r->wake = -1;
-  return r;
+  struct relay *relay = calloc(1, sizeof *relay);
+  for (size_t i = 0; relay && i < LANES; i++) {
+    struct lane *r = &relay->lane[i];
+    pthread_mutex_init(&r->lock, NULL);
+    TAILQ_INIT(&r->fresh);
+    TAILQ_INIT(&r->all);
+    r->epoll = r->wake = -1;
+  }
+  return relay;
 }
 
-static void ring(struct relay *r) {
+static void ring(struct lane *r) {
   const uint64_t one = 1;
   (void)!write(r->wake, &one, sizeof one);
 }
 
 /* With every signal blocked: they are the control thread's. */
-static int start(struct relay *r) {
+static int start(struct lane *r) {
   struct epoll_event e = {.events = EPOLLIN};
   sigset_t all, before;
   r->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -185,13 +194,14 @@ static int start(struct relay *r) {
     return -errno;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  int rc = pthread_create(&r->thread, NULL, relay_thread, r);
+  int rc = pthread_create(&r->thread, NULL, lane_thread, r);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   r->started = rc == 0;
   return -rc;
 }
 
-int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair, int theirs, pid_t pid) {
+int relay_take(struct relay *relay, struct arena_slot *slot, int tcp, int pair, int theirs, pid_t pid) {
+  struct lane *r = &relay->lane[relay->next++ % LANES];
   socklen_t len = sizeof(uint64_t);
   struct passage *p = calloc(1, sizeof *p);
   int rc = p ? conn_adopt(&p->conn, slot) : -ENOMEM;
@@ -217,14 +227,17 @@ int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair, int 
   return 0;
 }
 
-void relay_each(struct relay *r, void (*fn)(void *arg, const struct arena_slot *slot), void *arg) {
-  const struct passage *p;
-  pthread_mutex_lock(&r->lock);
-  TAILQ_FOREACH(p, &r->all, link)
-  fn(arg, p->slot);
-  TAILQ_FOREACH(p, &r->fresh, link)
-  fn(arg, p->slot);
-  pthread_mutex_unlock(&r->lock);
+void relay_each(struct relay *relay, void (*fn)(void *arg, const struct arena_slot *slot), void *arg) {
+  for (size_t i = 0; i < LANES; i++) {
+    struct lane *r = &relay->lane[i];
+    const struct passage *p;
+    pthread_mutex_lock(&r->lock);
+    TAILQ_FOREACH(p, &r->all, link)
+    fn(arg, p->slot);
+    TAILQ_FOREACH(p, &r->fresh, link)
+    fn(arg, p->slot);
+    pthread_mutex_unlock(&r->lock);
+  }
 }
 
 static void add_live(void *arg, const struct arena_slot *slot) {
@@ -233,16 +246,20 @@ static void add_live(void *arg, const struct arena_slot *slot) {
   t->bytes_out += atomic_load_explicit(&slot->bytes_out, memory_order_relaxed);
 }
 
-void relay_totals(struct relay *r, struct relay_totals *t) {
-  pthread_mutex_lock(&r->lock);
-  *t = r->totals;
-  pthread_mutex_unlock(&r->lock);
-  relay_each(r, add_live, t);
+void relay_totals(struct relay *relay, struct relay_totals *t) {
+  memset(t, 0, sizeof *t);
+  for (size_t i = 0; i < LANES; i++) {
+    struct lane *r = &relay->lane[i];
+    pthread_mutex_lock(&r->lock);
+    t->live += r->totals.live;
+    t->bytes_in += r->totals.bytes_in;
+    t->bytes_out += r->totals.bytes_out;
+    pthread_mutex_unlock(&r->lock);
+  }
+  relay_each(relay, add_live, t);
 }
 
-void relay_free(struct relay *r) {
-  if (!r)
-    return;
+static void lane_end(struct lane *r) {
   if (r->started) {
     pthread_mutex_lock(&r->lock);
     r->leaving = true;
@@ -260,5 +277,12 @@ void relay_free(struct relay *r) {
   if (r->wake >= 0)
     close(r->wake);
   pthread_mutex_destroy(&r->lock);
-  free(r);
+}
+
+void relay_free(struct relay *relay) {
+  if (!relay)
+    return;
+  for (size_t i = 0; i < LANES; i++)
+    lane_end(&relay->lane[i]);
+  free(relay);
 }

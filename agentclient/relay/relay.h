@@ -3,7 +3,7 @@
  * relay.h - the relay engine: a protected connection whose program is out of the hooks' reach. The program has one
  * end of a stream socketpair; here its bytes are sealed and opened, by the same record engine that the shim has.
  *
- * One thread of its own, bounded memory (two buffers a connection, and only while the other side cannot take what is
+ * A few threads of its own, bounded memory (two buffers a connection, and only while the other side cannot take what is
  * in them), no lock held across a call that blocks. It knows nothing of the shim: a copy of the connection's state
  * and two descriptors come in.
  */
@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 struct relay;
-struct relay *relay_new(void);    /* the thread starts with the first connection; NULL: out of memory */
+struct relay *relay_new(void);    /* threads start with their first connection; NULL: out of memory */
 void relay_free(struct relay *r); /* ends all connections */
 
 /* Memory for a copy of a slot: ARENA_STRIDE bytes, not dumped. relay_take() or relay_slot_free() ends it. */

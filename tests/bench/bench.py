@@ -267,6 +267,41 @@ def bulk_table(variants, options, report):
         variants[0].stage.stop(process)
 
 
+def relay_table(variants, options, report):
+    """A connection whose one end is on a standard stream, and so relayed by the daemon, beside one that is not."""
+    variant = next((v for v in variants if v.name == stages.Svidwrap.name), None)
+    if variant is None:
+        return
+    tool, megabytes = variant.stage.path("conns"), 512 if options.quick else 2048
+    servers = {what: variant.conns_server(what) for what in ("sink", "drain")}
+    ways = {"record": ("pour", "sink"), "received by the relay": ("pour", "drain"), "sent by the relay": ("print", "sink"),
+            "both": ("print", "drain")}
+    cpu = {}
+    for chunk in (16384, 262144):
+        def measure(name):
+            client, server = ways[name]
+            helpers = cpu_seconds(variant.daemon_pids())
+            run = subprocess.run([tool, client, str(servers[server][1]), str(megabytes), str(chunk)],
+                                 env=variant.client_env(), capture_output=True, text=True, timeout=60)
+            if run.returncode:
+                raise RuntimeError(f"conns: exit {run.returncode}: {(run.stderr or run.stdout)[-300:]}")
+            got = json.loads(run.stdout)
+            spent = got["client_cpu"] + got["server_cpu"] + cpu_seconds(variant.daemon_pids()) - helpers
+            cpu.setdefault(name, []).append(megabytes / spent)
+            return megabytes / got["seconds"]
+        cpu.clear()
+        label = f"{chunk // 1024} KiB a write"
+        got = rounds(list(ways), options.rounds, measure, report.problems, label)
+        report.add("Relay beside the record engine, megabytes a second", label, got, ratio=False)
+        report.add("Relay beside the record engine, megabytes a CPU second, the daemon counted", label, dict(cpu), ratio=False)
+        for name in [n for n in got if n != "record"]:
+            rate, spent = (statistics.median(t[name]) / statistics.median(t["record"]) for t in (got, cpu))
+            report.notes.append(f"{name}, {label}: {rate:.0%} of the record engine's rate, {spent:.0%} of its bytes a CPU "
+                                f"second")
+    for process, _, _ in servers.values():
+        variant.stage.stop(process)
+
+
 def record_text(_, options, report):
     """The record layer alone, where tests/bench/bulk is built."""
     tool = os.path.join(options.bench_build, "bulk")
@@ -315,7 +350,7 @@ class Report:
 
 
 TABLES = {"redis": redis_table, "connections": churn_table, "memory": memory_table, "hooks": hook_table,
-          "bulk": bulk_table, "record": record_text}
+          "bulk": bulk_table, "relay": relay_table, "record": record_text}
 
 
 def main():

@@ -8,7 +8,9 @@
  *        conns [--tls DIR] churn PORT THREADS MILLISECONDS   connect, one byte there and back, close; prints a rate
  *        conns [--tls DIR] hold PORT COUNT                    opens COUNT, says "holding", waits for end of stdin
  *        conns [--tls DIR] sink PORT
+ *        conns drain PORT                                     a sink that reads from its standard input
  *        conns [--tls DIR] pour PORT MEGABYTES CHUNK          to a sink, CHUNK bytes a write; prints both ends' CPU
+ *        conns print PORT MEGABYTES CHUNK                     the same, written to its standard input's descriptor
  *
  * One thread a served connection would cost stacks and hide what is measured, so serve is one epoll loop.
  */
@@ -243,7 +245,16 @@ static double cpu_seconds(void) {
 
 static char bulk[1 << 20];
 
-static _Noreturn void sink(const char *port) {
+/* A connection on descriptor 0 is the relay's, where svidwrap is in. */
+static void become_standard(struct link *l) {
+  if (dup2(l->fd, 0) != 0)
+    die("conns: dup2");
+  if (l->fd != 0) /* the one before was closed: accept() gives it again */
+    close(l->fd);
+  l->fd = 0;
+}
+
+static _Noreturn void sink(const char *port, int standard) {
   struct sockaddr_in at = address(port);
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -255,6 +266,8 @@ static _Noreturn void sink(const char *port) {
       link_close(&l);
       continue;
     }
+    if (standard)
+      become_standard(&l);
     double used = cpu_seconds();
     while (link_read(&l, bulk, 256 * 1024) > 0)
       ;
@@ -264,11 +277,13 @@ static _Noreturn void sink(const char *port) {
   }
 }
 
-static int pour(const char *port, long megabytes, size_t chunk) {
+static int pour(const char *port, long megabytes, size_t chunk, int standard) {
   struct link l;
   double theirs = 0;
   if (chunk < 1 || chunk > sizeof bulk || link_connect(&l, port))
     die("conns: connect");
+  if (standard)
+    become_standard(&l);
   double used = cpu_seconds();
   uint64_t start = now_ms();
   for (long left = megabytes << 20; left > 0; left -= (long)chunk)
@@ -308,12 +323,13 @@ int main(int argc, char **argv) {
     return churn(argv[2], atoi(argv[3]), atoi(argv[4]));
   if (argc == 4 && strcmp(what, "hold") == 0)
     return hold(argv[2], atoi(argv[3]));
-  if (argc == 3 && strcmp(what, "sink") == 0)
-    sink(argv[2]);
-  if (argc == 5 && strcmp(what, "pour") == 0)
-    return pour(argv[2], atol(argv[3]), (size_t)atol(argv[4]));
+  if (argc == 3 && (strcmp(what, "sink") == 0 || strcmp(what, "drain") == 0))
+    sink(argv[2], what[0] == 'd');
+  if (argc == 5 && (strcmp(what, "pour") == 0 || strcmp(what, "print") == 0))
+    return pour(argv[2], atol(argv[3]), (size_t)atol(argv[4]), what[1] == 'r');
   fprintf(
       stderr,
-      "usage: conns [--tls DIR] serve|sink PORT | churn PORT THREADS MS | hold PORT COUNT | pour PORT MB CHUNK\n");
+      "usage: conns [--tls DIR] serve|sink|drain PORT | churn PORT THREADS MS | hold PORT COUNT | "
+      "pour|print PORT MB CHUNK\n");
   return 64;
 }
