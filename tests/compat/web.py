@@ -70,19 +70,21 @@ def digest(data):
     return f"{len(data)} bytes, {hashlib.sha256(data).hexdigest()[:16]}"
 
 
-def get(c, url, *options, show=True, **more):
-    """curl: what came (the text, or its digest where it is large), the status, the type."""
+def get(c, url, *options, show=True, body=True, **more):
+    """curl: the status, the type, what came (the text, or its digest where it is large; not if the body says when and
+    where)."""
     path = os.path.join(c.dir, f"got-{len(c.procs)}")
     told = c.client(["curl", "-sS", "-m", 30, "-o", path, "-w", "%{http_code} %{content_type} %{num_connects}", *options, url],
                     show=False, **more)
-    body = b""
+    came = b""
     if os.path.exists(path):
         with open(path, "rb") as f:
-            body = f.read()
+            came = f.read()
     if show:
         c.say("GET", url, *options, "->", told)
-        c.say(body.decode() if len(body) < 2000 else digest(body))
-    return body
+        if body:
+            c.say(came.decode() if len(came) < 2000 else digest(came))
+    return came
 
 
 def several(c, *urls):

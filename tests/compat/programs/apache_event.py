@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# packages: apache2 curl
+import apache
+
+TITLE = "Apache (event)"
+WHAT = apache.WHAT
+
+
+def run(c):
+    apache.run(c, "event")
