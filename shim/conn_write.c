@@ -96,8 +96,14 @@ int conn_flush_locked(struct conn_op *op) {
   return 0;
 }
 
-/* A client's first bytes follow the last flight of its handshake, which a server may acknowledge late (40 ms):
- * Nagle's algorithm would hold them back for that long, where over plain TCP nothing is on its way. */
+/* What a side sends first may follow a flight of its own that the peer may acknowledge late (40 ms): the last one of
+ * a client's handshake, a server's tickets. Nagle's algorithm would hold the bytes back for that long, or until a
+ * reset drops them, where over plain TCP nothing is on its way. */
+static bool follows_handshake(const struct arena_slot *s) {
+  uint64_t records = atomic_load_explicit(&s->records_out, memory_order_relaxed);
+  return records <= 1 && s->tx.epoch == 0 && (s->role == ARENA_CLIENT || s->tx.seq > records);
+}
+
 static long send_first(struct conn_op *op, const uint8_t *wire, size_t len, int flags) {
   const struct libc_table *libc = libc_real();
   const int on = 1, off = 0;
@@ -114,8 +120,8 @@ static long send_first(struct conn_op *op, const uint8_t *wire, size_t len, int 
 /* Sends sealed records; what the kernel does not take is kept. The write buffer is empty. */
 static int send_sealed(struct conn_op *op, const uint8_t *wire, size_t len, int flags) {
   struct arena_slot *s = op->s;
-  bool first = s->role == ARENA_CLIENT && s->tx.seq <= 1 && s->tx.epoch == 0;
-  long n = first ? send_first(op, wire, len, flags & MSG_MORE) : conn_sys_send(op->fd, wire, len, flags & MSG_MORE);
+  long n = follows_handshake(s) ? send_first(op, wire, len, flags & MSG_MORE)
+                                : conn_sys_send(op->fd, wire, len, flags & MSG_MORE);
   if (n < 0 && n != -EAGAIN)
     return failed(op, (int)-n);
   size_t sent = n < 0 ? 0 : (size_t)n;

@@ -107,13 +107,7 @@ HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
   case SOCK_FAILED:
     rc = pending_getpeername(s, fd, sa, len);
     break;
-  case SOCK_CONN:
-    /* An accepted socket's peer comes from the hand-over: after a reset TCP cannot tell. */
-    rc = s->conn.slot->role == ARENA_SERVER && s->conn.slot->peer_len > 0
-             ? copy_address(&s->conn.slot->peer, s->conn.slot->peer_len, sa, len)
-             : libc_real()->getpeername(fd, sa, len);
-    break;
-  default:
+  default: /* a connection's: after a reset it has none, as over TCP (accept() knew it from the hand-over) */
     rc = libc_real()->getpeername(fd, sa, len);
     break;
   }

@@ -15,9 +15,6 @@ SOURCES = os.path.join(os.path.dirname(HERE), "differential")
 RULES = {"peer_killed": {"truncation": "eof"}}  # natively a killed peer is an end of file
 # Where svidwrap answers otherwise than plain TCP, why, and exactly what it answers instead.
 DIFFERENT = {
-    # DESIGN section 2: after a reset TCP cannot tell the peer, the message of the hand-over can.
-    "reset_seen_by_error": {"main: getpeername(s, (struct sockaddr *)&a, &len) = -1 ENOTCONN":
-                            ["main: getpeername(s, (struct sockaddr *)&a, &len) = 0"]},
     # The keys are where it was connected; the others are refused.
     "by_fork_before_connect": {"writes: write(c, b, 100) = 100": ["writes: write(c, b, 100) = -1 EACCES"],
                                "writes too: write(c, b, 100) = 100": ["writes too: write(c, b, 100) = -1 EACCES"]},
