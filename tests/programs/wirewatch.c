@@ -3,6 +3,9 @@
  * wirewatch.c - looks at every byte that crosses the loopback on the given TCP ports and says whether one of
  * the markers went by in clear, in one segment or across several of one flow.
  *
+ * It also follows every flow from its first byte by the headers of TLS records, and tells which did not keep to them
+ * ("other", the first few by name): where every port is managed, that is plaintext whatever it says.
+ *
  * It never stores a packet: segments are searched where the kernel put them (a mapped ring big enough for a
  * 100 MB download). A lost packet is reported, for a watch that looked away proves nothing.
  *
@@ -31,7 +34,10 @@
 #define MARKER_MAX  64
 #define BLOCK_SIZE  (1u << 20)
 #define BLOCKS      96u
-#define FLOWS       (1u << 16)
+#define FLOWS       (1u << 18)
+#define OTHERS_MAX  8
+#define RECORD_HEAD 5
+#define RECORD_MAX  (16384 + 256)
 #define ETH         14u
 
 struct flow {
@@ -39,7 +45,11 @@ struct flow {
   bool used, started;
   uint32_t next;
   uint64_t bytes;
-  uint8_t first;
+  bool begun;       /* its SYN was seen */
+  bool astray;      /* no TLS, or a segment is missing: not followed any more */
+  uint8_t head_len; /* of a record's header, as far as it is here */
+  uint8_t head[RECORD_HEAD];
+  uint32_t body; /* of the record's body, still to come */
   uint8_t tail[MARKER_MAX];
   size_t tail_len;
 };
@@ -55,6 +65,7 @@ static struct flow *flows;
 static struct marker markers[MARKERS_MAX];
 static size_t marker_count;
 static uint64_t packets, payload_bytes, flow_count, tls_flows, other_flows;
+static char others[OTHERS_MAX][192];
 static volatile sig_atomic_t stopping;
 
 static void on_stop(int sig) {
@@ -148,15 +159,54 @@ static void search(const struct flow *f, const uint8_t *p, size_t n) {
   }
 }
 
+static void stray(struct flow *f, const uint8_t *p, size_t n) {
+  f->astray = true;
+  if (other_flows++ >= OTHERS_MAX)
+    return;
+  char *to = others[other_flows - 1];
+  flow_name(f, to, sizeof others[0]);
+  size_t len = strlen(to);
+  len += (size_t)snprintf(to + len, sizeof others[0] - len, " at byte %llu:", (unsigned long long)f->bytes);
+  for (size_t i = 0; i < n && i < 16; i++)
+    len += (size_t)snprintf(to + len, sizeof others[0] - len, " %02x", p[i]);
+}
+
+/* A TLS record begins with its content type (20 to 23), version 3.x and its length (RFC 8446 section 5.1). */
+static bool record_begins(const uint8_t *head, size_t n) {
+  return head[0] >= 20 && head[0] <= 23 && (n < 2 || head[1] == 3) &&
+         (n < RECORD_HEAD || (head[3] << 8 | head[4]) <= RECORD_MAX);
+}
+
+static void follow(struct flow *f, const uint8_t *p, size_t n) {
+  for (size_t at = 0; at < n && !f->astray;) {
+    if (f->body > 0) {
+      size_t skip = n - at < f->body ? n - at : f->body;
+      f->body -= (uint32_t)skip;
+      at += skip;
+      continue;
+    }
+    f->head[f->head_len++] = p[at++];
+    if (!record_begins(f->head, f->head_len)) {
+      stray(f, p + at - 1, n - at + 1);
+    } else if (f->head_len == RECORD_HEAD) {
+      f->body = (uint32_t)(f->head[3] << 8 | f->head[4]);
+      f->head_len = 0;
+    }
+  }
+}
+
 static void segment(struct flow *f, uint32_t seq, const uint8_t *p, size_t n) {
+  uint32_t end = seq + (uint32_t)n, again = f->next - seq; /* bytes that were here before: sent again */
   if (f->bytes == 0) {
-    f->first = p[0];
-    /* A TLS record: content type 20 to 23, version 3.x. */
-    if (p[0] >= 20 && p[0] <= 23 && (n < 2 || p[1] == 3))
+    if (record_begins(p, n < RECORD_HEAD ? n : RECORD_HEAD))
       tls_flows++;
     else
-      other_flows++;
+      stray(f, p, n);
   }
+  if (!f->begun || (int32_t)again < 0)
+    f->astray = true; /* begun before the watch, or a segment is missing */
+  else if (again < n)
+    follow(f, p + again, n - again);
   f->bytes += n;
   payload_bytes += n;
   if (f->started && seq == f->next && f->tail_len > 0) {
@@ -181,7 +231,8 @@ static void segment(struct flow *f, uint32_t seq, const uint8_t *p, size_t n) {
     f->tail_len = keep + n;
   }
   f->started = true;
-  f->next = seq + (uint32_t)n;
+  if (!f->begun || (int32_t)(end - f->next) > 0)
+    f->next = end;
 }
 
 static void packet(const uint8_t *p, size_t n) {
@@ -213,9 +264,11 @@ static void packet(const uint8_t *p, size_t n) {
   packets++;
   struct flow *f = flow_find(key);
   if (p[tcp + 13] & 2) { /* SYN: a new connection under these numbers */
-    f->started = false;
-    f->bytes = 0;
+    f->started = f->astray = false;
+    f->bytes = f->body = f->head_len = 0;
     f->tail_len = 0;
+    f->begun = true;
+    seq = htonl(f->next = ntohl(seq) + 1);
   }
   if (data < end)
     segment(f, ntohl(seq), p + data, end - data);
@@ -293,9 +346,12 @@ static void report(int fd) {
   socklen_t len = sizeof st;
   getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &st, &len);
   printf("{\"packets\": %llu, \"payload\": %llu, \"flows\": %llu, \"tls\": %llu, \"other\": %llu, \"drops\": %u, "
-         "\"hits\": [",
+         "\"others\": [",
          (unsigned long long)packets, (unsigned long long)payload_bytes, (unsigned long long)flow_count,
          (unsigned long long)tls_flows, (unsigned long long)other_flows, st.tp_drops);
+  for (size_t i = 0; i < other_flows && i < OTHERS_MAX; i++)
+    printf("%s\"%s\"", i ? ", " : "", others[i]);
+  printf("], \"hits\": [");
   for (size_t i = 0; i < marker_count; i++)
     printf("%s{\"count\": %llu, \"where\": \"%s\"}", i ? ", " : "", (unsigned long long)markers[i].hits,
            markers[i].where);
