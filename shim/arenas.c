@@ -22,6 +22,7 @@
 struct arena {
   _Atomic uint64_t id; /* 0: unused */
   int fd;
+  uid_t uid; /* who we were when it came */
   _Atomic(uint8_t *) chunk[CHUNKS];
 };
 
@@ -92,6 +93,7 @@ int arenas_add(uint64_t id, int fd) {
     rc = -ENOMEM;
   } else {
     a->fd = fd;
+    a->uid = geteuid();
     rc = fdtab_hide(&a->fd);
     if (rc == 0)
       atomic_store_explicit(&a->id, id, memory_order_release);
@@ -132,6 +134,11 @@ struct arena_slot *arenas_slot(uint64_t id, uint32_t slot) {
     return NULL;
   }
   return (struct arena_slot *)(void *)(chunk + (size_t)(slot % ARENA_CHUNK_SLOTS) * ARENA_STRIDE);
+}
+
+int arenas_fd(uint64_t id) {
+  const struct arena *a = find(id);
+  return a && a->uid == geteuid() && a->uid == getuid() ? a->fd : -1;
 }
 
 uint64_t arenas_of(const struct arena_slot *slot) {

@@ -281,6 +281,13 @@ int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   return rc;
 }
 
+void conn_join(struct conn *c, struct arena_slot *slot, uint32_t use) {
+  memset(c, 0, sizeof *c);
+  c->slot = slot;
+  c->use = use;
+  c->rx_epoch = c->tx_epoch = CONN_EPOCH_NONE; /* as in a child: contexts are made on first use */
+}
+
 int conn_adopt(struct conn *c, struct arena_slot *slot) {
   memset(c, 0, sizeof *c);
   atomic_store(&conn_any, true);

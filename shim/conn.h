@@ -43,6 +43,9 @@ extern void (*conn_on_alert)(struct conn *c, int fd, int alert, bool received);
  * 0 or a negative errno (the caller then closes the socket; nothing was sent). use must equal slot->use. */
 int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use);
 
+/* A LIVE slot that another process has taken, and that this one is a holder of. */
+void conn_join(struct conn *c, struct arena_slot *slot, uint32_t use);
+
 /* Scatter/gather read and write. flags: MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL,
  * MSG_MORE; MSG_OOB answers EINVAL (read) or EOPNOTSUPP (write). */
 ssize_t conn_readv(struct conn *c, int fd, const struct iovec *iov, int iovcnt, int flags);

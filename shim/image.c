@@ -12,7 +12,9 @@
 #include "hosts.h"
 #include "libc.h"
 #include "listener.h"
+#include "parcel.h"
 #include "pending.h"
+#include "preloads.h"
 #include "relay.h"
 #include "session.h"
 #include "shared.h"
@@ -67,7 +69,7 @@ static void unhold(struct sock *s, void *arg) {
 
 static void hold(struct sock *s, void *arg) {
   (void)arg;
-  if (atomic_load(&s->kind) == SOCK_CONN)
+  if (atomic_load(&s->kind) == SOCK_CONN && !parcel_holds(s))
     conn_hold(&s->conn);
 }
 
@@ -89,7 +91,7 @@ static void shut_out(int fd, struct sock *s, void *arg) {
   if (atomic_load(&s->kind) == SOCK_LISTENER || atomic_load(&s->kind) == SOCK_SHARED)
     return;
   int flags = libc_real()->fcntl(fd, F_GETFD);
-  if (flags < 0 || (flags & FD_CLOEXEC))
+  if (flags < 0 || (flags & FD_CLOEXEC) || parcel_at(fd))
     return;
   libc_real()->fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
   atomic_fetch_or(&fdtab_flags[fd], FDF_EXEC);
@@ -113,7 +115,7 @@ static void close_if_same(int fd, struct sock *s, void *arg) {
 /* exec closes this connection. Where nobody else holds it it ends cleanly, as over TCP; there is no way back when
  * exec fails then, so only where it is going to succeed. */
 static void give_up(struct sock *s, void *succeeds) {
-  if (atomic_load(&s->kind) != SOCK_CONN)
+  if (atomic_load(&s->kind) != SOCK_CONN || parcel_holds(s))
     return;
   if (atomic_fetch_sub(&s->conn.slot->holders, 1) != 1 || !succeeds)
     return;
@@ -121,38 +123,54 @@ static void give_up(struct sock *s, void *succeeds) {
   fdtab_each(close_if_same, s);
 }
 
-static bool executable(const char *file) {
-  char path[4096];
+/* What exec will find under this name; NULL: nothing. */
+static const char *find(const char *file, char path[4096]) {
   const char *at = getenv("PATH");
-  if (!file)
-    return true; /* by descriptor */
   if (strchr(file, '/') || !at)
-    return access(file, X_OK) == 0;
+    return access(file, X_OK) == 0 ? file : NULL;
   for (;; at++) {
     size_t n = strcspn(at, ":");
-    if (snprintf(path, sizeof path, "%.*s/%s", (int)n, n ? at : ".", file) < (int)sizeof path &&
-        access(path, X_OK) == 0)
-      return true;
+    if (snprintf(path, 4096, "%.*s/%s", (int)n, n ? at : ".", file) < 4096 && access(path, X_OK) == 0)
+      return path;
     at += n;
     if (!*at)
-      return false;
+      return NULL;
   }
 }
 
+static bool goes_in(int fd) {
+  int flags = relay_needed(fd) ? libc_real()->fcntl(fd, F_GETFD) : -1;
+  return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* A connection that the next image is to have: by the record engine where svidwrap will be in it; else by the relay,
+ * where nobody but this process has it: others could not go on. */
+static void hand_on(int fd, struct sock *s, void *preloaded) {
+  if (atomic_load(&s->kind) == SOCK_PENDING)
+    pending_settle(s, fd);
+  if (atomic_load(&s->kind) != SOCK_CONN || !goes_in(fd) || (preloaded && parcel_pack(fd, s)))
+    return;
+  if (atomic_load(&s->conn.slot->holders) == 1)
+    relay_convert(fd, "a descriptor of a program that is executed");
+}
+
 void image_before_exec(bool replaces, const char *file) {
+  char path[4096];
   if (!fdtab_any())
     return;
   int keep = errno;
+  const char *found = file ? find(file, path) : NULL;
   if (replaces)
     pending_exec(false);
   for (int fd = 0; fd <= 2; fd++) { /* accept() or connect() put it there: dup2() would have relayed it */
-    int flags = relay_needed(fd) ? libc_real()->fcntl(fd, F_GETFD) : -1;
-    if (flags >= 0 && !(flags & FD_CLOEXEC))
+    if (goes_in(fd))
       relay_convert(fd, "a standard stream of a program that is executed");
   }
+  if (replaces && (found || !file))
+    fdtab_each(hand_on, found && preloads(found) ? &keep : NULL);
   fdtab_each(shut_out, NULL);
   if (replaces)
-    sock_each(give_up, executable(file) ? &keep : NULL);
+    sock_each(give_up, found || !file ? &keep : NULL);
   errno = keep;
 }
 
@@ -162,6 +180,7 @@ void image_exec_failed(void) {
   int keep = errno;
   pending_exec(true);
   sock_each(hold, NULL);
+  parcel_unpack();
   fdtab_each(let_in, NULL);
   errno = keep;
 }
@@ -202,9 +221,14 @@ bool image_actions_relay(const posix_spawn_file_actions_t *actions) {
 
 static void check_one(int fd) {
   char what[64];
+  int type;
+  socklen_t len = sizeof type;
+  if ((unsigned)fd >= FDTAB_MAX || !fdtab_plain(fd) ||
+      libc_real()->getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
+      (type == SOCK_SEQPACKET && parcel_open(fd)))
+    return;
   snprintf(what, sizeof what, "descriptor %d, which was open when this program started,", fd);
-  if ((unsigned)fd < FDTAB_MAX && fdtab_plain(fd))
-    shared_received(fd, what);
+  shared_received(fd, what);
 }
 
 /* Without /proc, in some change root: numbers that launchers use. */

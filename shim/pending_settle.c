@@ -206,12 +206,9 @@ static int take_slot(struct sock *s, struct pending *p, const struct wire_connec
   case CELL_TAKEN:
     if (slot->use != a->slot_use || atomic_load(&slot->state) != ARENA_LIVE)
       return -ECONNRESET;
-    memset(&s->conn, 0, sizeof s->conn);
-    s->conn.slot = slot;
-    s->conn.use = a->slot_use;
+    conn_join(&s->conn, slot, a->slot_use);
     if (p->joined_late)
       conn_hold(&s->conn);
-    s->conn.rx_epoch = s->conn.tx_epoch = ~0u; /* as in a child: contexts are made on first use */
     return 0;
   default:
     return c->err ? -c->err : -ECONNABORTED;

@@ -3,8 +3,8 @@
  * relay.h - the relay engine: a protected connection whose program is out of the hooks' reach. The program has one
  * end of a stream socketpair; here its bytes are sealed and opened, by the same record engine that the shim has.
  *
- * A few threads of its own, bounded memory (two buffers a connection, and only while the other side cannot take what is
- * in them), no lock held across a call that blocks. It knows nothing of the shim: a copy of the connection's state
+ * A few threads of its own, bounded memory (two buffers a connection, and only while the other side cannot take what
+ * is in them), no lock held across a call that blocks. It knows nothing of the shim: a copy of the connection's state
  * and two descriptors come in.
  */
 #ifndef RELAY_RELAY_H

@@ -327,9 +327,7 @@ int main(int argc, char **argv) {
     sink(argv[2], what[0] == 'd');
   if (argc == 5 && (strcmp(what, "pour") == 0 || strcmp(what, "print") == 0))
     return pour(argv[2], atol(argv[3]), (size_t)atol(argv[4]), what[1] == 'r');
-  fprintf(
-      stderr,
-      "usage: conns [--tls DIR] serve|sink|drain PORT | churn PORT THREADS MS | hold PORT COUNT | "
-      "pour|print PORT MB CHUNK\n");
+  fprintf(stderr, "usage: conns [--tls DIR] serve|sink|drain PORT | churn PORT THREADS MS | hold PORT COUNT | "
+                  "pour|print PORT MB CHUNK\n");
   return 64;
 }

@@ -368,6 +368,12 @@ void conn_close(struct conn *c, int fd) {
     atomic_store(&c->slot->state, ARENA_RELEASED);
 }
 void conn_free(struct conn *c) { (void)c; }
+void conn_join(struct conn *c, struct arena_slot *slot, uint32_t use) {
+  memset(c, 0, sizeof *c);
+  c->slot = slot;
+  c->use = use;
+}
+
 void conn_hold(struct conn *c) { atomic_fetch_add(&c->slot->holders, 1); }
 void conn_unhold(struct conn *c) { atomic_fetch_sub(&c->slot->holders, 1); }
 void conn_after_fork(struct conn *c) { (void)c; }
