@@ -345,7 +345,7 @@ void listener_close(struct listener *l) {
   worker_look_idle(w);
 }
 
-static bool has_session(const struct listener *l) {
+bool listener_has_session(const struct listener *l) {
   const struct attach *a;
   TAILQ_FOREACH(a, &l->attached, of_listener)
   if (a->session)
@@ -354,7 +354,7 @@ static bool has_session(const struct listener *l) {
 }
 
 static void watch(struct listener *l) {
-  if (has_session(l) || evtimer_pending(&l->poll, NULL))
+  if (listener_has_session(l) || evtimer_pending(&l->poll, NULL))
     return;
   struct timeval tv = clock_timeval(l->poll_ms = POLL_MS);
   evtimer_add(&l->poll, &tv);
@@ -379,7 +379,7 @@ static void listener_poll(evutil_socket_t fd, short what, void *arg) {
   (void)fd;
   (void)what;
   struct listener *l = arg;
-  if (has_session(l))
+  if (listener_has_session(l))
     return;
   if (!procunix_held(l->name)) {
     listener_close(l);

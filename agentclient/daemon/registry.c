@@ -54,7 +54,7 @@ static void life_hung_up(struct ctl *c, void *arg) {
   struct listener *l = a->listener;
   a->life = NULL; /* it is closed by whoever called */
   listener_detach(a);
-  if (TAILQ_EMPTY(&l->attached))
+  if (!listener_has_session(l))
     listener_check(l);
 }
 

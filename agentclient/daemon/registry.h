@@ -18,4 +18,7 @@ void listener_detach(struct attach *a);
 /* Closes the listener if its stand-in is gone; true: it was. Else watches it when nobody else does. */
 bool listener_check(struct listener *l);
 
+/* Does anybody speak for it? One may be attached to it and not: whose process has become another user since. */
+bool listener_has_session(const struct listener *l);
+
 #endif

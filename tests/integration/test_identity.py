@@ -162,6 +162,46 @@ def test_a_server_that_listens_again_when_it_has_dropped_root(t):
     t.audited(direction="inbound", result="allowed", server_spiffe_id=NOBODY_ID, client_spiffe_id=ROOT_ID)
 
 
+# PORT: listens as root, becomes nobody, and has one worker after the other accept; SIGUSR1 replaces the worker.
+WORKERS = r"""
+import os, signal, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+def worker():
+    pid = os.fork()
+    if pid:
+        return pid
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1, signal.SIGTERM})
+    while True:
+        with l.accept()[0] as c:
+            c.sendall(c.recv(100))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+while True:
+    pid = worker()
+    print("worker", flush=True)
+    sig = signal.sigwait({signal.SIGUSR1, signal.SIGTERM})
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    if sig == signal.SIGTERM:
+        break
+"""
+
+
+def test_workers_of_a_server_that_has_dropped_root_come_and_go(t):
+    """The worker who said who they are now is gone: the next one is asked, although the listener has holders still."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    server = t.wrapped(config, [PYTHON, "-c", WORKERS, str(port)], name="workers")
+    for n in range(3):
+        server.line("(?s)" + "worker.*" * (n + 1))
+        for _ in range(2):
+            assert t.wrapped(config, [PYTHON, "-c", SEVERAL, str(port)]).ok() == f"{port} hello\n".encode()
+        server.kill(10)
+
+
 def test_a_program_that_exec_starts_as_another_user_is_somebody_else(t):
     """setpriv becomes another user and starts the client: identity is the image's own."""
     two_users(t)

@@ -666,6 +666,36 @@ static void a_listener_that_nobody_speaks_for_is_rung(void **state) {
   end_program(&q);
 }
 
+/* Its first process became another user (no session, and its life goes on in forks of it); one of them was rung and
+ * answered, and is gone: first its life, then its session. */
+static void a_listener_is_rung_again_when_who_answered_is_gone(void **state) {
+  (void)state;
+  struct program p, q;
+  struct standin s;
+  struct wire_handover m;
+  int tcp;
+  begin_program(&p);
+  listen_managed(&p, &s, 5);
+  int life = s.life;
+  s.life = -1;
+  end_program(&p);
+  close(accept_handover(&s, &m, &tcp));
+  assert_int_equal(m.kind, HANDOVER_REGISTER);
+  begin_program(&q);
+  assert_int_equal(request_listener(&q, &s, WIRE_LISTEN, 5, NULL).status, WIRE_OK);
+  close(s.life);
+  s.life = life;
+  say_hello(&p); /* the daemon has seen the life's end */
+  end_program(&p);
+  end_program(&q);
+  while (readable(s.listener, 300)) /* what was sent before q answered */
+    close(accept_handover(&s, &m, &tcp));
+  assert_true(readable(s.listener, 5000));
+  close(accept_handover(&s, &m, &tcp));
+  assert_int_equal(m.kind, HANDOVER_REGISTER);
+  close_standin(&s);
+}
+
 static void a_new_worker_rings_and_is_registered_with(void **state) {
   (void)state;
   struct program p;
@@ -797,6 +827,7 @@ int main(void) {
       T(an_agent_that_went_away_is_asked_for_by_the_ring),
       T(an_agent_that_goes_away_again_and_again_is_asked_for_each_time),
       T(a_listener_that_nobody_speaks_for_is_rung),
+      T(a_listener_is_rung_again_when_who_answered_is_gone),
       T(a_new_worker_rings_and_is_registered_with),
       T(the_listeners_status_flags_are_left_alone),
       T(a_released_slot_is_wiped_and_used_again),
