@@ -115,13 +115,25 @@ HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
   return rc;
 }
 
-/* Options of TCP and IP have no effect on a relayed connection's number any more, and are no error. */
+/* An option failed because it is one of TCP or IP and the number a unix socket. */
+static bool of_unix(int level) {
+  return (errno == EOPNOTSUPP || errno == ENOPROTOOPT) &&
+         (level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6);
+}
+
+/* They have no effect on a relayed connection's number any more, and are no error. */
 static bool of_relay(int fd, int level) {
   struct sockaddr_storage address;
   socklen_t len;
-  return (errno == EOPNOTSUPP || errno == ENOPROTOOPT) &&
-         (level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6) &&
-         relay_address(fd, true, &address, &len);
+  return of_unix(level) && relay_address(fd, true, &address, &len);
+}
+
+/* A stand-in that this image inherited, and whose options are the first that it asks for: from now on it is known. */
+static bool of_inherited(int fd, int level) {
+  int failed = errno;
+  bool found = of_unix(level) && listener_touch(fd) == 1;
+  errno = failed;
+  return found;
 }
 
 /* Of a number that is not ours, but may be a stand-in that this image inherited, or a relayed connection: must not
@@ -130,6 +142,10 @@ static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t 
   struct sockaddr_storage address;
   socklen_t have;
   int v, keep = errno, rc = libc_real()->getsockopt(fd, level, name, value, len);
+  if (rc != 0 && of_inherited(fd, level)) {
+    errno = keep;
+    return getsockopt(fd, level, name, value, len);
+  }
   if (rc != 0 && of_relay(fd, level) && room_of(len) >= (socklen_t)sizeof v && room_of(len) <= INT_MAX &&
       pages_writable(value, *len) == *len) {
     memset(value, 0, *len);
@@ -186,6 +202,10 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s) {
     int keep = errno, plain = libc_real()->setsockopt(fd, level, name, value, len);
+    if (plain != 0 && of_inherited(fd, level)) {
+      errno = keep;
+      return setsockopt(fd, level, name, value, len);
+    }
     if (plain != 0 && of_relay(fd, level)) {
       errno = keep;
       plain = 0;
