@@ -211,6 +211,7 @@ static enum verdict take_connection(const struct listener *l, int n, struct wire
 
 /* What came in at number n? */
 static enum verdict examine(struct listener *l, int n, struct wire_handover *m, int flags) {
+  LOCK_NO_CANCEL;
   struct ucred from = {0};
   fdtab_fresh(n);
   if (!transport_peer_trusted(n, &from)) {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 static void tell(struct conn *c, int fd, int alert, bool received) {
+  LOCK_NO_CANCEL;
   const struct arena_slot *slot = c->slot;
   struct wire_alert m = {.rule = slot->rule, .inbound = slot->role == ARENA_SERVER, .received = received};
   struct wire_reply reply;

@@ -6,6 +6,7 @@
  * blocks; losing a line is better than hurting the program.
  */
 #include "libc.h"
+#include "lock.h"
 #include "session.h"
 
 #include <errno.h>
@@ -57,6 +58,7 @@ static void to_syslog(const char *text) {
 }
 
 void session_complain(const char *fmt, ...) {
+  LOCK_NO_CANCEL;
   int keep = errno;
   char text[WIRE_TEXT_MAX], line[WIRE_TEXT_MAX + 32];
   va_list ap;

@@ -31,8 +31,7 @@ int conn_begin(struct conn_op *op, struct conn *c, int fd) {
   return -EBADF;
 }
 
-void conn_end(struct conn_op *op) {
-  struct conn *c = op->c;
+void conn_leave(struct conn *c) {
   if (atomic_fetch_sub(&c->users, 1) == 1 && atomic_load(&c->closed))
     release(c);
 }

@@ -97,7 +97,8 @@ bool conn_cursor_promising(const struct conn_cursor *cur, size_t n);
 /* -- conn.c -- */
 /* A call begins and ends. conn_begin: -EBADF once the connection was closed in this process. */
 int conn_begin(struct conn_op *op, struct conn *c, int fd);
-void conn_end(struct conn_op *op);
+void conn_leave(struct conn *c);
+static inline void conn_end(struct conn_op *op) { conn_leave(op->c); }
 /* Takes the lock of one side with all signals blocked. 0, or why nothing may be done here. The unlock
  * reports what happened (conn_on_alert), with nothing held. */
 int conn_lock_read(struct conn_op *op);
@@ -161,12 +162,14 @@ struct conn_wait {
   uint64_t since_ms;
 };
 /* Blocks as the kernel would for this descriptor. 0: look again, or a negative errno. */
-int conn_wait_read(int fd, int flags, struct conn_wait *w);
-int conn_wait_write(int fd, int flags, struct conn_wait *w);
+int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w);
+int conn_wait_write(struct conn_op *op, int flags, struct conn_wait *w);
 uint64_t conn_now_ms(void);
 /* After a wait: does the number still stand for the connection? It may have been closed, and used again for
  * another file, meanwhile. The hooks know (hooks/io.c); NULL where there are none. */
 bool conn_owns(struct conn *c, int fd) __attribute__((weak));
+/* The thread is cancelled in a wait: the call is at its end, and the hooks' pin of the connection goes with it. */
+void conn_unpin(struct conn *c) __attribute__((weak));
 
 /* -- conn_scratch.c -- */
 uint8_t *conn_scratch_get(void); /* CONN_SCRATCH bytes; NULL: out of memory */

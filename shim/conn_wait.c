@@ -73,7 +73,7 @@ static bool handlers_restart(void) {
 
 /* Waits for events until the call's own timeout is over. With one set, the kernel answers EINTR whatever
  * the handler says (signal(7)). */
-static int wait_by_poll(int fd, short events, int64_t timeout, struct conn_wait *w) {
+static int poll_until(int fd, short events, int64_t timeout, struct conn_wait *w) {
   if (!w->begun) {
     w->begun = true;
     w->since_ms = conn_now_ms();
@@ -96,6 +96,22 @@ static int wait_by_poll(int fd, short events, int64_t timeout, struct conn_wait 
   }
 }
 
+/* Where the program's call blocks it may be cancelled, as natively. */
+static void cancelled(void *arg) {
+  struct conn *c = arg;
+  conn_leave(c);
+  if (conn_unpin)
+    conn_unpin(c);
+}
+
+static int wait_by_poll(struct conn_op *op, short events, int64_t timeout, struct conn_wait *w) {
+  int rc;
+  pthread_cleanup_push(cancelled, op->c);
+  rc = poll_until(op->fd, events, timeout, w);
+  pthread_cleanup_pop(0);
+  return rc;
+}
+
 static bool nonblocking(int fd, int flags) {
   if (flags & MSG_DONTWAIT)
     return true;
@@ -103,26 +119,29 @@ static bool nonblocking(int fd, int flags) {
   return fl < 0 || (fl & O_NONBLOCK);
 }
 
-int conn_wait_write(int fd, int flags, struct conn_wait *w) {
-  if (nonblocking(fd, flags))
+int conn_wait_write(struct conn_op *op, int flags, struct conn_wait *w) {
+  if (nonblocking(op->fd, flags))
     return -EAGAIN;
-  return wait_by_poll(fd, POLLOUT, timeout_of(fd, SO_SNDTIMEO), w);
+  return wait_by_poll(op, POLLOUT, timeout_of(op->fd, SO_SNDTIMEO), w);
 }
 
-int conn_wait_read(int fd, int flags, struct conn_wait *w) {
+int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
   char byte;
+  long n;
   if (flags & MSG_DONTWAIT)
     return -EAGAIN;
-  if (w->begun && !nonblocking(fd, 0)) {
+  if (w->begun && !nonblocking(op->fd, 0)) {
     /* Not the first wait of this call (a record came in pieces, or MSG_WAITALL): its timeout runs on. */
-    int64_t timeout = timeout_of(fd, SO_RCVTIMEO);
+    int64_t timeout = timeout_of(op->fd, SO_RCVTIMEO);
     if (timeout >= 0)
-      return wait_by_poll(fd, POLLIN, timeout, w);
+      return wait_by_poll(op, POLLIN, timeout, w);
   }
   if (!w->begun) {
     w->begun = true;
     w->since_ms = conn_now_ms();
   }
-  long n = libc_real()->recv(fd, &byte, 1, MSG_PEEK);
+  pthread_cleanup_push(cancelled, op->c);
+  n = libc_real()->recv(op->fd, &byte, 1, MSG_PEEK);
+  pthread_cleanup_pop(0);
   return n < 0 ? -errno : 0;
 }

@@ -297,7 +297,7 @@ static ssize_t write_all(struct conn_op *op, struct conn_cursor *cur, int flags)
   for (;;) {
     int rc = write_step(op, cur, pass);
     if (rc == -EAGAIN) {
-      rc = conn_wait_write(op->fd, flags, &wait);
+      rc = conn_wait_write(op, flags, &wait);
       if (rc == 0 && conn_owns && !conn_owns(op->c, op->fd))
         rc = -EBADF;
       if (rc == 0)

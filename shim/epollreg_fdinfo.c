@@ -8,6 +8,7 @@
 #include "epollreg_int.h"
 
 #include "libc.h"
+#include "lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,8 @@ static bool line_of(const char *line, int fd, uint32_t *events, uint64_t *data) 
 }
 
 bool epollreg_registered(int epfd, int fd, uint32_t *events, uint64_t *data) {
-  char path[48], buf[4096];
+  LOCK_NO_CANCEL;
+  char path[48], buf[1024];
   size_t have = 0;
   bool found = false;
   int keep = errno;

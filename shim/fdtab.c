@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 _Atomic uint8_t fdtab_flags[FDTAB_MAX];
@@ -273,7 +274,7 @@ int fdtab_gone(int fd) {
   bool covered = fdtab_cover(fd);
   if (covered)
     left(fd);
-  int rc = libc_real()->close(fd);
+  int rc = (int)libc_real()->syscall(SYS_close, fd); /* no cancellation point */
   if (!covered)
     left(fd);
   return rc;

@@ -3,7 +3,8 @@
  * guard.h - io_uring out of reach.
  *
  * A ring's connect and send pass every hook: they would leave in plaintext. A few BPF instructions answer
- * ENOSYS to its three system calls, which makes event loops fall back to epoll. Used by the shim and by `svidwrap run`.
+ * ENOSYS to its three system calls, which makes event loops fall back to epoll. Used by the shim and by `svidwrap
+ * run`.
  */
 #ifndef SHIM_GUARD_H
 #define SHIM_GUARD_H

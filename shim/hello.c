@@ -36,6 +36,12 @@ struct message {
   char bytes[WIRE_MAX - sizeof(struct wire_hello)];
 };
 
+/* What HELLO is made of: too much for a small stack. */
+struct work {
+  struct message message;
+  char path[WIRE_PATH_MAX];
+};
+
 static bool append(struct message *m, size_t *used, const char *data, size_t n) {
   if (n > sizeof m->bytes - *used)
     return false;
@@ -130,19 +136,21 @@ static bool size_is(int fd, off_t at_least) {
 /* The path as the daemon and the log should know it: absolute. */
 static void config_path(char *path, size_t size) {
   const char *given = environ_get("SVIDWRAP_CONFIG");
+  size_t at = 0;
   if (!given || !*given)
     given = CONFIG_DEFAULT;
-  char cwd[WIRE_PATH_MAX / 2];
-  if (given[0] == '/' || !getcwd(cwd, sizeof cwd))
-    snprintf(path, size, "%s", given);
-  else
-    snprintf(path, size, "%s/%s", cwd, given);
+  if (given[0] != '/' && getcwd(path, size / 2)) {
+    at = strlen(path);
+    path[at++] = '/';
+  }
+  snprintf(path + at, size - at, "%s", given);
 }
 
-static void compose(struct message *m, uint32_t flags, size_t *length, int *config) {
-  char path[WIRE_PATH_MAX];
+static void compose(struct work *w, uint32_t flags, size_t *length, int *config) {
+  struct message *m = &w->message;
+  char *path = w->path;
   size_t used = 0;
-  config_path(path, sizeof path);
+  config_path(path, sizeof w->path);
   *config = open_config(path);
   m->hello = (struct wire_hello){.pid = (uint32_t)getpid(),
                                  .flags = flags | rings_state() | (getpid() == 1 ? WIRE_HELLO_CONTAINER : 0)};
@@ -186,14 +194,14 @@ int hello_exchange(int control, uint32_t flags, struct hello_answer *out) {
   size_t length;
   int config = -1, failed = 0;
   *out = (struct hello_answer){.control = control, .fds = {-1, -1}};
-  struct message *m = mmap(NULL, sizeof *m, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (m == MAP_FAILED) {
+  struct work *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (w == MAP_FAILED) {
     libc_real()->close(control);
     errno = ENOMEM;
     return -1;
   }
-  compose(m, flags, &length, &config);
-  if (session_send(control, m, length, config) != 0 ||
+  compose(w, flags, &length, &config);
+  if (session_send(control, &w->message, length, config) != 0 ||
       session_recv(control, &out->welcome, sizeof out->welcome, WIRE_WELCOME, out->fds, HELLO_ANSWER_MS) <
           (ssize_t)sizeof out->welcome) {
     failed = errno ? errno : EPROTO;
@@ -204,7 +212,7 @@ int hello_exchange(int control, uint32_t flags, struct hello_answer *out) {
   } else {
     failed = judge(out);
   }
-  munmap(m, sizeof *m);
+  munmap(w, sizeof *w);
   if (config >= 0)
     libc_real()->close(config);
   if (failed == 0)

@@ -34,6 +34,7 @@
 static lock_signals fork_signals; /* only between the handlers, where the pool is held */
 
 void image_before_fork(void) {
+  LOCK_NO_CANCEL;
   lock_signals saved;
   pending_fork_prepare();
   shared_before_fork();
@@ -155,6 +156,7 @@ static void hand_on(int fd, struct sock *s, void *preloaded) {
 }
 
 void image_before_exec(bool replaces, const char *file) {
+  LOCK_NO_CANCEL;
   char path[4096];
   if (!fdtab_any())
     return;
@@ -238,6 +240,7 @@ static void check_lowest(void) {
 }
 
 void image_check_inherited(void) {
+  LOCK_NO_CANCEL;
   int keep = errno;
   int dir = (int)libc_real()->syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0) {
@@ -268,6 +271,7 @@ static void close_one(int fd, struct sock *s, void *arg) {
 }
 
 void image_exit(void) {
+  LOCK_NO_CANCEL;
   if (fdtab_any())
     fdtab_each(close_one, NULL);
 }

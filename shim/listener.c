@@ -158,6 +158,7 @@ static int register_listener(struct listener *l, int fd) {
 }
 
 void listener_register(struct listener *l) {
+  LOCK_NO_CANCEL;
   if (l->used && l->real >= 0)
     register_listener(l, l->real);
 }
@@ -293,6 +294,7 @@ static int listen_again(struct sock *s, int fd, int backlog) {
 }
 
 int listener_listen(int fd, int backlog) {
+  LOCK_NO_CANCEL;
   struct sockaddr_storage sa;
   struct rules_entry rule;
   socklen_t len;
@@ -360,6 +362,7 @@ out:
 }
 
 int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len) {
+  LOCK_NO_CANCEL;
   char name[WIRE_NAME_LEN];
   if (!is_standin(sa, len, name))
     return 0;
@@ -444,6 +447,7 @@ static void tell_closed(const struct listener *l) {
 /* The TCP socket comes back to its number: closed, bound, and like any other. A later listen() makes a new
  * stand-in. */
 int listener_shutdown(struct sock *s, int fd, int how) {
+  LOCK_NO_CANCEL;
   struct listener *l = s->listener;
   int keep = errno;
   if (libc_real()->shutdown(l->real, how) != 0)
@@ -477,6 +481,7 @@ static bool held_elsewhere(const struct listener *l) {
 }
 
 void listener_closed(struct listener *l) {
+  LOCK_NO_CANCEL;
   int keep = errno;
   if (atomic_exchange(&l->closing, 1) != 0)
     return;
@@ -488,6 +493,7 @@ void listener_closed(struct listener *l) {
 }
 
 bool listener_sync(const struct sockaddr *sa, socklen_t len) {
+  LOCK_NO_CANCEL;
   struct wire_listen m = {.local_len = len};
   struct wire_reply reply;
   struct rules_entry rule;

@@ -9,6 +9,7 @@
 #ifndef SHIM_LOCK_H
 #define SHIM_LOCK_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -29,6 +30,17 @@ void lock_signals_restore(const lock_signals *saved);
 
 void lock_take(struct lock *l, lock_signals *saved);
 void lock_drop(struct lock *l, const lock_signals *saved);
+
+/* Talking to the daemon and keeping the books takes calls at which a thread could be cancelled: from here to the end
+ * of the block it is not. Where the program's own call would block, cancellation is left as the program has it, with
+ * a handler that gives back what is pinned. A jump out of such a block leaves cancellation off. */
+static inline int lock_cancel_off(void) {
+  int state;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  return state;
+}
+static inline void lock_cancel_back(const int *state) { pthread_setcancelstate(*state, NULL); }
+#define LOCK_NO_CANCEL const int cancel_state_ __attribute__((cleanup(lock_cancel_back), unused)) = lock_cancel_off()
 
 /* In the child of fork(): nobody else is left to drop it. */
 static inline void lock_reset(struct lock *l) { atomic_store_explicit(&l->word, 0, memory_order_relaxed); }

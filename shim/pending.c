@@ -154,6 +154,7 @@ static int carry(struct sock *s, struct pending *p, int fd) {
 }
 
 static int dial(struct pending *p) {
+  LOCK_NO_CANCEL;
   int reply = session_dial();
   if (reply < 0)
     return -errno;
@@ -167,6 +168,7 @@ static int dial(struct pending *p) {
 }
 
 int pending_ask(struct sock *s, struct pending *p, int fd) {
+  LOCK_NO_CANCEL;
   int keep = errno;
   int rc = p->reply < 0 ? dial(p) : 0;
   if (rc != 0)
@@ -247,6 +249,7 @@ static struct sock *begin(int fd, struct pending *p, bool *taken) {
 
 /* The real connect() failed at once: all is as before. */
 static void undo(struct sock *s, struct pending *p, int fd, int err) {
+  LOCK_NO_CANCEL;
   lock_signals saved, inner;
   lock_take(&pending_gate, &saved);
   lock_take(&s->lock, &inner);

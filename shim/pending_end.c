@@ -13,6 +13,7 @@
 #include <errno.h>
 
 void pending_close_fd(struct sock *s, int fd) {
+  LOCK_NO_CANCEL;
   lock_signals saved, inner;
   struct pending *p = pending_pin(s);
   if (p) {

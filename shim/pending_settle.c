@@ -76,6 +76,7 @@ static bool still_there(struct sock *s, const struct pending *p, int fd) {
 }
 
 void pending_fail(struct sock *s, struct pending *p, int fd, int err) {
+  LOCK_NO_CANCEL;
   lock_signals saved, inner;
   int keep = errno;
   lock_take(&pending_gate, &saved);
@@ -358,6 +359,7 @@ static int look(const struct pending *p, struct wire_connected *a) {
 }
 
 enum sock_kind pending_settle(struct sock *s, int fd) {
+  LOCK_NO_CANCEL;
   if (atomic_load(&s->kind) != SOCK_PENDING)
     return (enum sock_kind)atomic_load(&s->kind);
   struct pending *p = pending_pin(s);

@@ -95,10 +95,27 @@ void pending_await(struct sock *s, int fd) {
     pending_unpin(p);
 }
 
+struct pins {
+  struct sock *s;
+  struct pending *p;
+};
+
+/* The thread is cancelled while it waits, as it may be natively: connect() goes on by itself. What it had pinned, one
+ * of each, nobody else gives back. */
+static void cancelled(void *arg) {
+  struct pins *pins = arg;
+  pending_unpin(pins->p);
+  sock_put(pins->s);
+}
+
 int pending_wait(struct sock *s, struct pending *p, int fd, int64_t limit_ms) {
   struct pending *outer = pending_waiting;
+  struct pins pins = {s, p};
+  int rc;
   pending_waiting = p;
-  int rc = wait_for_answer(s, p, fd, limit_ms);
+  pthread_cleanup_push(cancelled, &pins);
+  rc = wait_for_answer(s, p, fd, limit_ms);
+  pthread_cleanup_pop(0);
   pending_waiting = outer;
   return rc;
 }

@@ -76,6 +76,7 @@ static void compose(struct wire_plain *m, int fd, const struct rules_entry *rule
 
 int plain_ask(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
               const struct rules_hosts *hosts) {
+  LOCK_NO_CANCEL;
   struct wire_plain m;
   struct wire_reply r = {.status = WIRE_BUSY};
   int keep = errno;
@@ -98,6 +99,7 @@ int plain_ask(int fd, const struct rules_entry *rule, uint32_t why, const struct
 
 void plain_tell(int fd, const struct rules_entry *rule, uint32_t why, const struct sockaddr *dest, socklen_t len,
                 const struct rules_hosts *hosts) {
+  LOCK_NO_CANCEL;
   struct wire_plain m;
   int keep = errno;
   compose(&m, fd, rule, why, dest, len, hosts);

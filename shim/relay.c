@@ -103,6 +103,7 @@ static void replace_if_same(int fd, struct sock *s, void *arg) {
 }
 
 int relay_convert(int fd, const char *what) {
+  LOCK_NO_CANCEL;
   struct sock *s = fdtab_get(fd);
   int rc = -EBADF, keep = errno;
   if (!s)

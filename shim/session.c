@@ -215,6 +215,7 @@ static void wait_while_busy(void) {
 }
 
 int session_ready(bool again) {
+  LOCK_NO_CANCEL;
   struct wire_token before = session.token;
   uint64_t deadline = transport_now_ms() + HELLO_WAIT_MS;
   int keep = errno;
@@ -273,6 +274,7 @@ static int dial_agent(void) {
 }
 
 int session_agent(uint32_t wait_ms, int *status, char *text) {
+  LOCK_NO_CANCEL;
   struct wire_identity m = {.token = session.token, .wait_ms = wait_ms};
   struct wire_reply reply;
   static _Atomic int said; /* once for every outage: the daemon has it tried every few seconds */
@@ -309,6 +311,7 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
 }
 
 int session_agent_once(void) {
+  LOCK_NO_CANCEL;
   if (atomic_exchange(&session.dialed, 1) != 0 || session.endpoint[0] == 0)
     return 0;
   return session_agent(0, NULL, NULL);
@@ -377,12 +380,14 @@ int session_lookup(enum rules_kind kind, const struct sockaddr *sa, socklen_t le
 }
 
 int session_match(enum rules_kind kind, const struct sockaddr *sa, socklen_t len, struct rules_entry *out) {
+  LOCK_NO_CANCEL;
   struct rules_hosts hosts;
   return match(kind, sa, len, kind == RULES_CONNECT ? &hosts : NULL, out);
 }
 
 int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules_hosts *hosts,
                           struct rules_entry *out) {
+  LOCK_NO_CANCEL;
   return match(RULES_CONNECT, sa, len, hosts, out);
 }
 

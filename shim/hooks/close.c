@@ -43,6 +43,8 @@ int close_fd(int fd) {
     errno = EBADF;
     return -1;
   }
+  pthread_testcancel(); /* here or not at all */
+  LOCK_NO_CANCEL;
   int keep = errno;
   struct sock *s = fdtab_get(fd);
   bool ours = fdtab_leave(fd, false);

@@ -12,8 +12,11 @@
 #include "../shared.h"
 
 #include <limits.h>
+#include <stddef.h>
 
 void __chk_fail(void) __attribute__((noreturn));
+
+void conn_unpin(struct conn *c) { sock_put((struct sock *)(void *)((char *)c - offsetof(struct sock, conn))); }
 
 bool conn_owns(struct conn *c, int fd) {
   struct sock *s = fdtab_get(fd);
@@ -25,6 +28,7 @@ bool conn_owns(struct conn *c, int fd) {
 }
 
 int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, bool *eof) {
+  pthread_testcancel(); /* with nothing pinned; one that does not block would never get to another */
   struct sock *s = *out = fdtab_get(fd);
   *real_fd = fd;
   *eof = false;

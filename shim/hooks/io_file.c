@@ -8,6 +8,7 @@
 #include "../conn_int.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -103,14 +104,20 @@ static bool is_nonblocking(int fd, unsigned flags) {
 
 /* From the connection into a pipe: looked at first, and only what the pipe took is taken. */
 static ssize_t splice_in(struct conn *c, int in, int out, size_t len, unsigned flags) {
-  uint8_t buf[4096]; /* PIPE_BUF: a pipe with room for it takes it whole */
-  struct iovec iov = {buf, len < sizeof buf ? len : sizeof buf}, none = {NULL, 0};
   if (!ready(out, POLLOUT, !is_nonblocking(out, flags)))
     return fail(EAGAIN);
-  ssize_t n = conn_readv(c, in, &iov, 1, MSG_PEEK | (flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0));
-  if (n <= 0)
-    return n;
-  n = libc_real()->write(out, buf, (size_t)n);
+  uint8_t byte;
+  struct iovec one = {&byte, 1}, none = {NULL, 0};
+  ssize_t n = conn_readv(c, in, &one, 1, MSG_PEEK | (flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0));
+  uint8_t *buf = n > 0 ? conn_scratch_get() : NULL;
+  if (!buf)
+    return n > 0 ? fail(ENOMEM) : n;
+  /* PIPE_BUF: a pipe with room for it takes it whole. */
+  struct iovec iov = {buf, len < PIPE_BUF ? len : PIPE_BUF};
+  n = conn_readv(c, in, &iov, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (n > 0)
+    n = libc_real()->write(out, buf, (size_t)n);
+  conn_scratch_put(buf);
   if (n > 0) {
     none.iov_len = (size_t)n;
     conn_readv(c, in, &none, 1, MSG_TRUNC | MSG_DONTWAIT);

@@ -435,6 +435,27 @@ static void test_close_under_a_blocked_reader(void **state) {
 }
 
 /* Idle connections hold one page of the arena: buffers go back when they have been used. */
+/* A thread that is cancelled where it blocks takes no use of the connection with it: the slot is free at close. */
+static void test_cancelled_reader(void **state) {
+  (void)state;
+  struct rig r;
+  pthread_t t;
+  void *result;
+  rig_open(&r, (struct rig_options){0});
+  struct half h = {&r, NULL, false};
+  assert_int_equal(pthread_create(&t, NULL, blocked_reader, &h), 0);
+  while (atomic_load(&r.c.users) == 0)
+    usleep(1000);
+  usleep(20000);
+  assert_int_equal(pthread_cancel(t), 0);
+  assert_int_equal(pthread_join(t, &result), 0);
+  assert_true(result == PTHREAD_CANCELED);
+  assert_int_equal(atomic_load(&r.c.users), 0);
+  conn_close(&r.c, r.fd);
+  assert_int_equal(atomic_load(&r.slot->state), ARENA_RELEASED);
+  rig_close(&r);
+}
+
 static void test_buffers_are_given_back(void **state) {
   (void)state;
   struct rig r;
@@ -467,6 +488,7 @@ int main(void) {
       cmocka_unit_test(test_close_wipes),
       cmocka_unit_test(test_close_leaves_a_slot_of_another_alone),
       cmocka_unit_test(test_close_under_a_blocked_reader),
+      cmocka_unit_test(test_cancelled_reader),
       cmocka_unit_test(test_buffers_are_given_back),
   };
   rig_random(bulk, sizeof bulk);
