@@ -30,6 +30,10 @@ $(TESTPROG)/tiny: $(BUILD)/obj/tests/programs/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
 
+$(TESTPROG)/environs: $(BUILD)/obj/tests/programs/environs.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^
+
 $(TESTPROG)/libdeep.so: tests/programs/deep.c
 	@mkdir -p $(@D)
 	$(CC) $(TESTCFLAGS) -DLIBRARY -fPIC -shared -o $@ $<
@@ -37,7 +41,7 @@ $(TESTPROG)/deep: $(BUILD)/obj/tests/programs/deep.o $(TESTPROG)/libdeep.so
 	@mkdir -p $(@D)
 	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static static tiny deep)
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs static tiny deep)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)

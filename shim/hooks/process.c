@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -47,10 +48,26 @@ HOOK pid_t _Fork(void) {
 }
 
 /* -- exec: what all variants share. The environment array lives on the caller's stack. -- */
+
+/* The loader of the new image would only warn, and start it without us. */
+static bool unreachable(char *const envp[]) {
+  char path[4096];
+  if (!environ_unreachable(envp, path, sizeof path))
+    return false;
+  session_complain(
+      "%s cannot be read from here (chroot, or another user?), so what is executed could not be protected: "
+      "refused; put the library there, or give the right to read it",
+      path);
+  errno = ELIBACC;
+  return true;
+}
+
 #define WITH_ENVIRONMENT(file, envp, call)                                                                           \
   do {                                                                                                               \
-    char *room_[environ_count(envp) + SESSION_ENV_MAX];                                                              \
-    char **env_ = session_environment((envp), room_);                                                                \
+    char *room_[environ_count(envp) + SESSION_ENV_MAX], preload_[environ_preload_size(envp)];                        \
+    char **env_ = session_environment((envp), room_, preload_);                                                      \
+    if (unreachable(env_))                                                                                           \
+      return -1;                                                                                                     \
     image_before_exec(true, (file));                                                                                 \
     int rc_ = (call);                                                                                                \
     image_exec_failed();                                                                                             \
@@ -124,11 +141,17 @@ typedef int (*spawn_fn)(pid_t *, const char *, const posix_spawn_file_actions_t 
 
 static int spawn(spawn_fn real, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                  const posix_spawnattr_t *attr, char *const argv[], char *const envp[]) {
-  char *room[environ_count(envp) + SESSION_ENV_MAX];
+  char *room[environ_count(envp) + SESSION_ENV_MAX], preload[environ_preload_size(envp)];
+  char **env = session_environment(envp, room, preload);
+  int keep = errno;
+  if (unreachable(env)) {
+    errno = keep;
+    return ELIBACC;
+  }
   if (!image_actions_relay(actions))
     return EBADF;
   image_before_exec(false, path);
-  return real(pid, path, actions, attr, argv, session_environment(envp, room));
+  return real(pid, path, actions, attr, argv, env);
 }
 
 HOOK int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *actions,
@@ -140,25 +163,50 @@ HOOK int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actio
   return spawn(libc_real()->posix_spawnp, pid, file, actions, attr, argv, envp);
 }
 
-/* -- system(), popen(), wordexp(): the same; the shell is to have no protected connection open -- */
+/* -- system(), popen(), wordexp(): the same; the shell is to have no protected connection open. They take the
+ * environment from where it is: where the program scrubbed that, ours stands in for the time of the call. -- */
+
+struct swap {
+  char **theirs, **ours;
+};
+
+static void swap_back(void *arg) {
+  const struct swap *s = arg;
+  if (environ == s->ours)
+    environ = s->theirs;
+}
+
+#define WITH_ENVIRON(type, failure, call)                                                                            \
+  do {                                                                                                               \
+    char *room_[environ_count(environ) + SESSION_ENV_MAX], preload_[environ_preload_size(environ)];                  \
+    struct swap swap_ = {environ, session_environment(environ, room_, preload_)};                                    \
+    type rc_ = (failure);                                                                                            \
+    if (unreachable(swap_.ours))                                                                                     \
+      return rc_;                                                                                                    \
+    image_before_exec(false, NULL);                                                                                  \
+    environ = swap_.ours;                                                                                            \
+    pthread_cleanup_push(swap_back, &swap_);                                                                         \
+    rc_ = (call);                                                                                                    \
+    pthread_cleanup_pop(1);                                                                                          \
+    return rc_;                                                                                                      \
+  } while (0)
 
 HOOK int system(const char *command) {
   typedef int (*fn)(const char *);
-  if (command)
-    image_before_exec(false, NULL);
-  return ((fn)dlsym(RTLD_NEXT, "system"))(command);
+  fn real = (fn)dlsym(RTLD_NEXT, "system");
+  if (!command)
+    return real(command);
+  WITH_ENVIRON(int, -1, real(command));
 }
 HOOK FILE *popen(const char *command, const char *mode) {
   typedef FILE *(*fn)(const char *, const char *);
-  image_before_exec(false, NULL);
-  return ((fn)dlsym(RTLD_NEXT, "popen"))(command, mode);
+  WITH_ENVIRON(FILE *, NULL, ((fn)dlsym(RTLD_NEXT, "popen"))(command, mode));
 }
 HOOK FILE *_IO_popen(const char *command, const char *mode);
 HOOK FILE *_IO_popen(const char *command, const char *mode) { return popen(command, mode); }
 HOOK int wordexp(const char *restrict words, wordexp_t *restrict out, int flags) {
   typedef int (*fn)(const char *, wordexp_t *, int);
-  image_before_exec(false, NULL);
-  return ((fn)dlsym(RTLD_NEXT, "wordexp"))(words, out, flags);
+  WITH_ENVIRON(int, WRDE_NOSPACE, ((fn)dlsym(RTLD_NEXT, "wordexp"))(words, out, flags));
 }
 
 /* -- the ways out; exit() comes by the destructor in init.c -- */

@@ -80,6 +80,7 @@ static bool dispatch_number(long nr, const long a[6], long *rc) {
   case SYS_dup3: *rc = dup3(I(0), I(1), I(2)); return true;
   case SYS_fcntl: *rc = fcntl(I(0), I(1), P(void *, 2)); return true;
   case SYS_execve: *rc = execve(P(const char *, 0), P(char *const *, 1), P(char *const *, 2)); return true;
+  case SYS_execveat: *rc = execveat(I(0), P(const char *, 1), P(char *const *, 2), P(char *const *, 3), I(4)); return true;
 #ifdef SYS_fork
   case SYS_fork: *rc = fork(); return true;
   case SYS_vfork: *rc = fork(); return true;
