@@ -68,7 +68,7 @@ def run_both(t, name):
     argv = [program, name, str(t.port()), str(Hole(t, full=True).port)]
     native = trace(t, lanes.native(LANE, t, argv))
     agent_id = f"{TD}/scenario"
-    t.agent([entry(agent_id)])
+    t.agent([entry(agent_id), entry(agent_id, uid=65534)])  # some give up root
     port, hole = t.port(), Hole(t, full=False)
     config = t.both(port, hole.port, allow=[agent_id], rule=RULES.get(name))
     with t.watch(port, hole.port, expect=False):
