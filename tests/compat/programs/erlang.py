@@ -26,7 +26,7 @@ active(S) -> receive {tcp, S, D} -> gen_tcp:send(S, D), active(S); {tcp_closed, 
 once(S) -> receive {tcp, S, D} -> gen_tcp:send(S, D), inet:setopts(S, [{active, once}]), once(S); {tcp_closed, S} -> ok end.
 packets(S) -> case gen_tcp:recv(S, 0) of {ok, D} -> gen_tcp:send(S, [<<"got ">>, D]), packets(S); _ -> gen_tcp:close(S) end.
 lines(S) -> receive {tcp, S, D} -> gen_tcp:send(S, string:uppercase(D)), lines(S); {tcp_passive, S} -> inet:setopts(S, [{active, 5}]), lines(S); {tcp_closed, S} -> ok end.
-node_echo(Text) -> receive {From, X} -> From ! {node(), Text, X}, node_echo(Text) end.
+node_echo(Text) -> receive {From, X} -> From ! {answer, Text, X}, node_echo(Text) end.
 '''
 
 CLIENT = r'''
@@ -52,9 +52,9 @@ main([Text, Blob]) ->
     {error, timeout} = gen_tcp:recv(S5, 0, 50), ok = gen_tcp:shutdown(S5, write), io:format("~p~n", [gen_tcp:recv(S5, 0, 5000)]),
     Server = 'server@127.0.0.1',
     true = net_kernel:connect_node(Server),
-    [begin {echo, Server} ! {self(), X}, receive {_, T, Y} -> io:format("~s ~p~n", [T, erlang:phash2(Y)]) after 10000 -> io:format("no answer~n") end end || X <- [1, {a, "b"}, Data]],
+    [begin {echo, Server} ! {self(), X}, receive {answer, T, Y} -> io:format("~s ~p~n", [T, erlang:phash2(Y)]) after 10000 -> io:format("no answer~n") end end || X <- [1, {a, "b"}, Data]],
     io:format("~p~n", [rpc:call(Server, lists, sum, [[1, 2, 3]])]),
-    ok = rpc:cast(Server, erlang, halt, [0]), timer:sleep(200).
+    true = rpc:cast(Server, erlang, halt, [0]), timer:sleep(200).
 all(S, Acc) -> case gen_tcp:recv(S, 0, 20000) of {ok, D} -> all(S, [Acc, D]); {error, closed} -> iolist_to_binary(Acc) end.
 '''
 
