@@ -26,6 +26,9 @@ $(TESTPROG)/uring-static: $(BUILD)/obj/tests/programs/uring.o
 $(TESTPROG)/static: $(BUILD)/obj/tests/programs/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -static -o $@ $^
+$(TESTPROG)/oldstyle: tests/programs/oldstyle.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu89 -O1 -g -o $@ $<
 $(TESTPROG)/tiny: $(BUILD)/obj/tests/programs/tiny.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
@@ -41,7 +44,7 @@ $(TESTPROG)/deep: $(BUILD)/obj/tests/programs/deep.o $(TESTPROG)/libdeep.so
 	@mkdir -p $(@D)
 	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs static tiny deep)
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs static tiny deep oldstyle)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)
