@@ -10,6 +10,7 @@
 
 #include <openssl/crypto.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 _Atomic uint32_t conn_unsent;
@@ -121,13 +122,15 @@ int conn_lock_read(struct conn_op *op) {
   int rc = lock_outer(op, &op->s->rlock, &op->s->r_busy);
   if (rc)
     return rc;
-  const struct arena_slot *s = op->s;
+  struct arena_slot *s = op->s;
   /* Another process of the program wrote here: never follow it out of the buffers. */
   if (s->r_have > ARENA_RBUF || s->r_off > ARENA_RBUF || s->r_len > ARENA_RBUF - s->r_off ||
       s->r_hs_have >= sizeof s->r_hs) {
     conn_unlock_read(op);
     return -ECONNRESET;
   }
+  if (s->r_eof == ARENA_EOF_SHUT)
+    s->r_eof = ARENA_EOF_NONE;
   return 0;
 }
 
@@ -347,24 +350,6 @@ void conn_after_fork(struct conn *c) {
   c->rx_epoch = c->tx_epoch = CONN_EPOCH_NONE;
 }
 
-/* What was sealed gets a second to leave, as SO_LINGER would give it. Nothing is held meanwhile. */
-static void flush_at_end(struct conn *c, int fd) {
-  uint64_t until = conn_now_ms() + 1000, now;
-  while (c->slot->w_len != 0 && conn_flush(c, fd) == 1 && (now = conn_now_ms()) < until)
-    if (conn_sys_poll(fd, POLLOUT, (int)(until - now)) == 0)
-      break;
-}
-
-static void send_close_notify(struct conn_op *op) {
-  static const uint8_t close_notify[2] = {1, ALERT_CLOSE_NOTIFY};
-  struct arena_slot *s = op->s;
-  if (s->w_shut || s->w_error)
-    return;
-  if (conn_flush_locked(op) == 0)
-    conn_send_control(op, RECORD_ALERT, close_notify, sizeof close_notify);
-  s->w_shut = 1;
-}
-
 static void wipe(struct arena_slot *s) {
   OPENSSL_cleanse(&s->rx, sizeof s->rx);
   OPENSSL_cleanse(&s->tx, sizeof s->tx);
@@ -379,7 +364,9 @@ static void wipe(struct arena_slot *s) {
  * be a lie. A close_notify that nobody looked at yet is no data. */
 static bool unread(struct conn_op *op) {
   struct arena_slot *s = op->s;
-  if (s->r_eof || s->r_error || op->fd < 0)
+  if (s->r_eof == ARENA_EOF_SHUT)
+    s->r_eof = ARENA_EOF_NONE;
+  if (op->fd < 0)
     return false;
   conn_fill(op);
   return s->r_len > 0 || s->r_have > 0;
@@ -396,7 +383,7 @@ static void last_close(struct conn_op *op) {
       r == 0 && !revoked_error(op->s) && !unread(op); /* before the write lock: it may have to send an alert */
   int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
   if (w == 0 && clean && check_write(op->s) == 0 && op->fd >= 0)
-    send_close_notify(op);
+    conn_send_close_notify(op, true);
   if (r == 0 && w == 0) {
     wipe(op->s);
     c->punched_ms = 0;
@@ -417,7 +404,7 @@ void conn_close(struct conn *c, int fd) {
     return;
   bool ours = still_ours(c);
   if (ours && fd >= 0 && atomic_load(&c->slot->holders) == 1)
-    flush_at_end(c, fd);
+    conn_flush_at_end(c, fd);
   lock_signals_block(&saved);
   if (!atomic_exchange(&c->closed, 1) && ours) {
     bool moved = atomic_load(&c->slot->state) == ARENA_MOVED;
@@ -445,46 +432,16 @@ void conn_free(struct conn *c) {
   c->slot = NULL;
 }
 
-static int shut_write(struct conn_op *op) {
-  int rc = conn_lock_write(op);
-  if (rc)
-    return rc;
-  send_close_notify(op); /* the kernel keeps room for it; it never waits */
-  conn_unlock_write(op);
-  return 0;
-}
-
-int conn_shutdown(struct conn *c, int fd, int how) {
-  struct conn_op op;
-  int keep = errno;
-  int rc = conn_begin(&op, c, fd);
-  if (rc == 0) {
-    if (how == SHUT_WR || how == SHUT_RDWR) {
-      flush_at_end(c, fd);
-      rc = shut_write(&op);
-    }
-    if (rc == 0 && (how == SHUT_RD || how == SHUT_RDWR)) {
-      rc = conn_lock_read(&op);
-      if (rc == 0) {
-        c->slot->r_shut = 1;
-        conn_unlock_read(&op);
-      }
-    }
-    conn_end(&op);
-  }
-  /* The kernel has the last word, on a bad `how` and on a connection that is gone as well. */
-  (void)rc;
-  errno = keep;
-  return libc_real()->shutdown(fd, how);
-}
-
 int conn_fionread(struct conn *c, int fd, int *bytes) {
   struct conn_op op;
   int keep = errno, rc = conn_begin(&op, c, fd);
   if (rc == 0) {
     rc = conn_lock_read(&op);
     if (rc == 0) {
-      conn_fill(&op);
+      int queued = 1;
+      conn_sys(libc_real()->syscall(SYS_ioctl, fd, FIONREAD, &queued));
+      if (queued > 0) /* else there is nothing to look at but an error, which is not ours to take */
+        conn_fill(&op);
       *bytes = (int)conn_available(&op);
       conn_unlock_read(&op);
     }

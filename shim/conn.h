@@ -93,7 +93,9 @@ bool conn_piece(struct conn *c, int fd);
 /* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
 int conn_fionread(struct conn *c, int fd, int *bytes);
 
-/* SO_ERROR answered err (EPIPE, ECONNRESET): is the reason an alert that came first? The errno for the program. */
+/* SO_ERROR answered err (EPIPE, ECONNRESET): is the reason an alert that came first? The errno for the program.
+ * 0: is there an error that was taken from the kernel and not told yet (conn_error_waits())? */
+bool conn_error_waits(const struct conn *c);
 int conn_reason(struct conn *c, int fd, int err);
 
 /* Sealed bytes that the kernel has not taken. conn_unsent counts connections of this process that have

@@ -81,7 +81,8 @@ static int alert_received(struct conn_op *op, const uint8_t *p, size_t n) {
   if (alert == ALERT_USER_CANCELED) /* section 6.1: a warning; close_notify follows */
     return 0;
   if (alert == ALERT_CLOSE_NOTIFY) {
-    s->r_eof = 1;
+    s->r_eof = ARENA_EOF_END;
+    s->r_done = op->padded;
     /* The FIN may come later, or not at all. This side of the socket is at its end from here: the kernel
      * calls it readable for good, and close() owes the peer no reset for bytes that nobody read. */
     conn_sys(libc_real()->syscall(SYS_shutdown, op->fd, SHUT_RD));
@@ -157,8 +158,9 @@ static int handshake(struct conn_op *op, const uint8_t *p, size_t n) {
   return 0;
 }
 
-int conn_record_seen(struct conn_op *op, uint8_t type, size_t n) {
+int conn_record_seen(struct conn_op *op, uint8_t type, size_t wire, size_t n) {
   struct arena_slot *s = op->s;
+  op->padded = wire > n + RECORD_OVERHEAD;
   atomic_fetch_add_explicit(&s->records_in, 1, memory_order_relaxed);
   /* Section 5.1: nothing between the pieces of a handshake message; no empty piece. */
   if (type == RECORD_DATA && (s->r_hs_have || s->r_hs_skip))
@@ -201,6 +203,10 @@ int conn_look_for_alert(struct conn_op *op, int err) {
   }
   if (op->s->r_error == EACCES)
     err = EACCES;
+  else if (err == EPIPE || err == 0) {
+    int waits = conn_waiting_error(op);
+    err = waits ? waits : err;
+  }
   conn_unlock_read(op);
   return err;
 }

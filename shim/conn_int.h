@@ -56,6 +56,7 @@ struct conn_op {
   int fd;
   int alert; /* to be reported when the locks are dropped; -1 none */
   bool alert_received;
+  bool padded;        /* the record that was opened last */
   bool answer_update; /* the peer asked for a KeyUpdate */
   lock_signals signals;
 };
@@ -138,8 +139,8 @@ ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur);
 /* -- conn_control.c -- */
 /* What a record that is not application data says. 0: go on, 1: close_notify, or a negative errno. */
 int conn_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n);
-/* A record was opened: may its type come here? 0 or a negative errno. */
-int conn_record_seen(struct conn_op *op, uint8_t type, size_t n);
+/* A record of `wire` bytes with n of content was opened: may its type come here? 0 or a negative errno. */
+int conn_record_seen(struct conn_op *op, uint8_t type, size_t wire, size_t n);
 /* The peer broke the protocol: alert, and the end. Returns -err. */
 int conn_fail(struct conn_op *op, int alert, int err);
 /* The same for an error of record_length() or record_open(). */
@@ -148,6 +149,16 @@ int conn_fail_record(struct conn_op *op, int error);
 void conn_answer_update(struct conn_op *op);
 /* A write met a reset: is the reason in the receive queue? The errno for the program. */
 int conn_look_for_alert(struct conn_op *op, int err);
+
+/* ---- conn_shut.c: the end, as TCP shows it ---- */
+/* The kernel's error was told: reads are at their end from here. Under the read lock. */
+void conn_told(struct arena_slot *s);
+int conn_kernel_error(int fd); /* SO_ERROR: the kernel's pending error, which it forgets, or 0 */
+/* The kernel's error that was taken from it and not told yet, or 0. Under the read lock. */
+int conn_waiting_error(struct conn_op *op);
+void conn_flush_at_end(struct conn *c, int fd);
+/* Under the write lock. final: this side will read nothing more either. */
+void conn_send_close_notify(struct conn_op *op, bool final);
 
 /* -- conn_write.c -- */
 /* Seals and sends one control record without waiting, if it can leave whole. Under the write lock. */

@@ -8,8 +8,11 @@
  */
 #include "conn_int.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+#define ALERT_WIRE 25 /* an alert's record, padded by a byte */
 
 int conn_fill(struct conn_op *op) {
   struct arena_slot *s = op->s;
@@ -35,8 +38,24 @@ int conn_fill(struct conn_op *op) {
   return 1;
 }
 
+/* A record as short as an alert's: is it data? (Or does the peer say that it reads no more?) `side` is where the
+ * stream will be then. Nothing is consumed. */
+static bool is_data(struct conn_op *op, const struct arena_side *side, const uint8_t *rec, size_t len) {
+  struct record_ctx *rx = conn_rx(op);
+  struct arena_side at = *side;
+  uint8_t content[ALERT_WIRE], type = RECORD_DATA;
+  int n = rx ? record_open(rx, &at, rec, len, content, sizeof content, NULL, 0, &type) : -1;
+  bool data = n < 0 || type == RECORD_DATA;
+  if (!data && type == RECORD_ALERT && n == 2 && content[1] == ALERT_CLOSE_NOTIFY && len == ALERT_WIRE)
+    op->s->r_done = 1;
+  OPENSSL_cleanse(content, sizeof content);
+  OPENSSL_cleanse(&at, sizeof at);
+  return data;
+}
+
 size_t conn_available(struct conn_op *op) {
   struct arena_slot *s = op->s;
+  struct arena_side ahead = s->rx;
   size_t sum = s->r_len;
   uint8_t *buf = s->r_len ? conn_scratch_get() : NULL;
   if (!buf)
@@ -47,9 +66,12 @@ size_t conn_available(struct conn_op *op) {
     int len = record_length(buf + at, (size_t)n - at);
     if (len < (int)RECORD_OVERHEAD || at + (size_t)len > (size_t)n)
       break;
-    sum += (size_t)len - RECORD_OVERHEAD;
+    if (len > ALERT_WIRE || is_data(op, &ahead, buf + at, (size_t)len))
+      sum += (size_t)len - RECORD_OVERHEAD;
     at += (size_t)len;
+    ahead.seq++;
   }
+  OPENSSL_cleanse(&ahead, sizeof ahead);
   /* A piece of a record, or more than one look can show. An event loop that is told too little waits for ever (it
    * takes the number for a promise and waits for an edge, and a piece may fill the window); one that is told too much
    * reads EAGAIN. */
@@ -72,12 +94,14 @@ static bool only_a_piece(struct conn_op *op) {
     return false;
   uint8_t header[RECORD_HEADER];
   int queued = 0;
+  /* Nothing there but an end, or an error, which is not ours to take. */
+  if (libc_real()->ioctl(op->fd, FIONREAD, &queued) != 0 || queued == 0)
+    return false;
   memcpy(header, arena_rbuf(s), s->r_have < RECORD_HEADER ? s->r_have : RECORD_HEADER);
   if (s->r_have >= RECORD_HEADER || conn_sys_recv(op->fd, header + s->r_have, RECORD_HEADER - s->r_have, MSG_PEEK) ==
                                         (long)(RECORD_HEADER - s->r_have)) {
     int len = record_length(header, RECORD_HEADER);
-    if (len >= LARGE_RECORD && libc_real()->ioctl(op->fd, FIONREAD, &queued) == 0 &&
-        (uint32_t)queued + s->r_have >= (uint32_t)len)
+    if (len >= LARGE_RECORD && (uint32_t)queued + s->r_have >= (uint32_t)len)
       return false;
   }
   return conn_fill(op) == -EAGAIN;
@@ -115,7 +139,7 @@ static bool extend(struct conn_op *op, uint8_t *buf) {
   if (n < 0)
     return false;
   conn_sys_recv(op->fd, NULL, (size_t)len, MSG_TRUNC);
-  if (conn_record_seen(op, type, (size_t)n))
+  if (conn_record_seen(op, type, (size_t)len, (size_t)n))
     return false;
   if (type != RECORD_DATA)
     return conn_control(op, type, rec + RECORD_HEADER, (size_t)n) == 0;

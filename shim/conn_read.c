@@ -24,12 +24,18 @@ static bool passing(int err) {
 int conn_recv_failed(struct conn_op *op, long n) {
   struct arena_slot *s = op->s;
   if (n < 0) {
-    if (!passing((int)-n))
+    if (!passing((int)-n)) {
       s->r_error = (int)-n; /* the kernel tells once, and may be telling while data is on its way out */
+      s->r_gone = 1;
+    }
     return (int)n;
   }
-  if (s->r_shut || ((s->flags & ARENA_TRUNCATION_EOF) && !s->r_have && !s->r_hs_have && !s->r_hs_skip)) {
-    s->r_eof = 1;
+  if (s->r_shut) {
+    s->r_eof = ARENA_EOF_SHUT;
+    return 0;
+  }
+  if ((s->flags & ARENA_TRUNCATION_EOF) && !s->r_have && !s->r_hs_have && !s->r_hs_skip) {
+    s->r_eof = ARENA_EOF_END;
     return 0;
   }
   s->r_error = ECONNRESET; /* no close_notify: somebody may have cut the stream */
@@ -96,7 +102,7 @@ static int open_one(struct conn_op *op, struct conn_cursor *cur, uint8_t *rec, s
   }
   if (n < 0)
     return conn_fail_record(op, n);
-  int rc = conn_record_seen(op, type, (size_t)n);
+  int rc = conn_record_seen(op, type, len, (size_t)n);
   if (rc)
     return rc;
   if (type == RECORD_DATA) {
@@ -201,7 +207,7 @@ static int open_held(struct conn_op *op, struct conn_cursor *cur, size_t len) {
   s->r_have = 0;
   if (n < 0)
     return conn_fail_record(op, n);
-  int rc = conn_record_seen(op, type, (size_t)n);
+  int rc = conn_record_seen(op, type, len, (size_t)n);
   if (rc)
     return rc;
   size_t head = (size_t)n < span ? (size_t)n : span;
@@ -320,21 +326,28 @@ static ssize_t read_locked(struct conn_op *op, struct conn_cursor *cur) {
   return n;
 }
 
-static ssize_t step(struct conn_op *op, struct conn_cursor *cur, int flags) {
+/* done: what the call has already; it will return that, and no error. */
+static ssize_t step(struct conn_op *op, struct conn_cursor *cur, int flags, ssize_t done) {
   int rc = conn_lock_read(op);
   if (rc)
     return rc;
   ssize_t n = (flags & MSG_PEEK) || cur->left == 0 ? conn_peek(op, cur) : read_locked(op, cur);
+  if (n < 0 && done == 0 && op->s->r_gone && n == -op->s->r_error)
+    conn_told(op->s);
   conn_unlock_read(op);
   return n;
 }
 
-/* An error that the wait consumed, while there is something to return first. */
-static void remember(struct conn_op *op, int err) {
+/* The kernel's error that the wait consumed; `later`: there is something to return first. */
+static void remember(struct conn_op *op, int err, bool later) {
   if (passing(err) || conn_lock_read(op) != 0)
     return;
-  if (!op->s->r_error)
+  if (!op->s->r_error) {
     op->s->r_error = err;
+    op->s->r_gone = 1;
+    if (!later)
+      conn_told(op->s);
+  }
   conn_unlock_read(op);
 }
 
@@ -342,7 +355,7 @@ static ssize_t read_all(struct conn_op *op, struct conn_cursor *cur, int flags) 
   struct conn_wait wait = {0};
   ssize_t done = 0;
   for (;;) {
-    ssize_t n = step(op, cur, flags);
+    ssize_t n = step(op, cur, flags, done);
     if (n > 0 && (flags & MSG_PEEK))
       return n;
     if (n > 0)
@@ -359,8 +372,8 @@ static ssize_t read_all(struct conn_op *op, struct conn_cursor *cur, int flags) 
         rc = -EBADF;
       if (rc < 0 && rc != -EBADF)
         rc = conn_error(op, rc);
-      if (rc < 0 && done)
-        remember(op, -rc);
+      if (rc < 0)
+        remember(op, -rc, done > 0);
       if (rc < 0)
         return done ? done : rc;
     }

@@ -260,8 +260,10 @@ static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
 static int write_locked(struct conn_op *op, struct conn_cursor *cur, int flags) {
   struct arena_slot *s = op->s;
   do {
-    if (s->w_error || s->w_shut)
-      return s->w_error ? -s->w_error : -EPIPE;
+    if (s->w_error || s->w_shut) {
+      int err = s->w_error && s->w_error != EPIPE ? s->w_error : conn_kernel_error(op->fd);
+      return err ? -err : -EPIPE;
+    }
     int rc = conn_flush_locked(op);
     if (rc < 0)
       return rc;
@@ -269,8 +271,10 @@ static int write_locked(struct conn_op *op, struct conn_cursor *cur, int flags) 
       conn_sys_poll(op->fd, POLLOUT, 0); /* for the edge */
       return -EAGAIN;
     }
-    if (cur->left == 0)
-      return 0;
+    if (cur->left == 0) { /* nothing to send; the kernel knows whether there is an error to tell */
+      long n = conn_sys_send(op->fd, NULL, 0, 0);
+      return n < 0 && n != -EAGAIN ? failed(op, (int)-n) : 0;
+    }
     rc = write_batch(op, cur, flags);
     if (rc)
       return rc;

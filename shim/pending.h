@@ -16,10 +16,7 @@
 /* Socks of this process that are PENDING. 0: no wait hook has anything to do. */
 extern _Atomic uint32_t pending_count;
 
-/* Per-number flag (beside FDF_*): connected, but no connect() has said so yet. As with TCP the next one
- * answers 0, and those after it EISCONN. */
-#define FDF_CONNECT0 0x40
-/* And: this plain FDF_TCP number has, or had, a dup(). fdtab_dup() sets it on both; connect() then looks for
+/* Per-number flag (beside FDF_*): this plain FDF_TCP number has, or had, a dup(). fdtab_dup() sets it on both; connect() then looks for
  * the others, for none of them may stay a way to the TCP socket past us. */
 #define FDF_ALIAS 0x20
 

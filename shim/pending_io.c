@@ -68,7 +68,7 @@ int pending_result(struct sock *s, struct pending *p, int fd) {
   if (p->closed)
     return fail(EBADF);
   if (atomic_load(&s->kind) == SOCK_CONN) {
-    atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_CONNECT0);
+    atomic_store(&s->connect0, false);
     errno = keep;
     return 0;
   }
@@ -116,7 +116,7 @@ static int disconnect_conn(struct sock *s, int fd) {
     return -1;
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
   fdtab_close(fd);
-  atomic_store(&fdtab_flags[fd], (uint8_t)(flags & ~FDF_CONNECT0));
+  atomic_store(&fdtab_flags[fd], flags);
   return 0;
 }
 
@@ -130,7 +130,7 @@ int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, soc
   if (kind == SOCK_CONN) {
     if (unspec)
       return disconnect_conn(s, fd);
-    return atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_CONNECT0) & FDF_CONNECT0 ? 0 : fail(EISCONN);
+    return atomic_exchange(&s->connect0, false) ? 0 : fail(EISCONN);
   }
   if (kind == SOCK_PLAIN)
     return libc_real()->connect(fd, sa, len);

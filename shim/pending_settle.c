@@ -49,7 +49,7 @@ static void make_plain(struct sock *s, int fd) {
   /* fdtab_fresh() also forgets what the number is and where it is watched; that has not changed. */
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
   fdtab_fresh(fd);
-  atomic_store(&fdtab_flags[fd], (uint8_t)(flags & ~FDF_CONNECT0));
+  atomic_store(&fdtab_flags[fd], flags);
   if (!(flags & FDF_PLAIN))
     shared_again(fd);
 }
@@ -232,8 +232,7 @@ static void succeed(struct sock *s, struct pending *p, int fd, const struct wire
     if (rc == 0) {
       left = leave(s, p, SOCK_CONN);
       cell_drop(p->cell);
-      if (still_there(s, p, fd))
-        atomic_fetch_or(&fdtab_flags[fd], FDF_CONNECT0);
+      atomic_store(&s->connect0, true);
     }
   }
   lock_drop(&s->lock, &inner);

@@ -59,6 +59,9 @@ struct arena_side {
   uint64_t seq;   /* sequence number of the next record in this epoch */
 };
 
+/* ARENA_EOF_SHUT: nothing has come since the program's own shutdown(SHUT_RD); more may. */
+enum arena_eof { ARENA_EOF_NONE, ARENA_EOF_END, ARENA_EOF_SHUT };
+
 struct arena_slot {
   /* -- the daemon's part, written once before hand-over -- */
   uint32_t magic;
@@ -88,7 +91,7 @@ struct arena_slot {
   uint32_t r_off;  /* plaintext that waits: read buffer [r_off, r_off + r_len) */
   uint32_t r_len;
   uint8_t r_last;     /* one byte of the record that waits as plaintext is still in the kernel */
-  uint8_t r_eof;      /* close_notify seen */
+  uint8_t r_eof;      /* enum arena_eof */
   uint8_t r_dirty;    /* the read buffer's pages are resident */
   uint8_t r_shut;     /* the program's own shutdown(SHUT_RD): the end of the stream is no truncation */
   int32_t r_error;    /* errno of a fatal condition, to be reported (again and again) */
@@ -97,7 +100,10 @@ struct arena_slot {
   uint32_t r_hs_skip; /* bytes of a long post-handshake message still to be dropped */
   uint32_t r_busy;    /* the side is being changed: whoever dies now leaves it unusable */
   uint32_t r_idle;    /* records in a row that brought no data */
-  uint32_t r_spare[6];
+  uint8_t r_gone;     /* r_error is the kernel's: told once, then the stream is at its end */
+  uint8_t r_done;     /* the peer's close_notify said that it reads no more */
+  uint8_t r_pad[2];
+  uint32_t r_spare[5];
 
   /* write side, under wlock */
   uint32_t w_off; /* sealed, unsent: write buffer [w_off, w_off + w_len) */

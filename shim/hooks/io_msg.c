@@ -216,8 +216,12 @@ HOOK int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct times
     until.tv_nsec %= 1000000000;
   }
   unsigned done = 0;
-  int keep = errno;
+  int keep = errno, error = 0;
   int pass = flags & ~MSG_WAITFORONE;
+  socklen_t size = sizeof error;
+  /* It tells a pending error before it looks at what has come. */
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
+    return (int)fail(error);
   while (done < n && done < IOV_MAX) {
     ssize_t got = message_in(fd, &v[done].msg_hdr, pass);
     if (got >= 0 && pages_writable(&v[done], sizeof *v) != sizeof *v)

@@ -186,7 +186,7 @@ HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t
     rc = libc_real()->getsockopt(fd, level, name, value, len);
     if (rc == 0 && kind == SOCK_CONN && level == SOL_SOCKET && name == SO_ERROR && *len == sizeof error) {
       memcpy(&error, value, sizeof error);
-      if (error == EPIPE || error == ECONNRESET)
+      if (error == EPIPE || error == ECONNRESET || (error == 0 && conn_error_waits(&s->conn)))
         error = conn_reason(&s->conn, fd, error);
       memcpy(value, &error, sizeof error);
     }
@@ -298,6 +298,7 @@ HOOK int shutdown(int fd, int how) {
     break;
   case SOCK_CONN:
     rc = conn_shutdown(&s->conn, fd, how);
+    atomic_store(&s->connect0, false);
     break;
   default:
     rc = libc_real()->shutdown(fd, how);

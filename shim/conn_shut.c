@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn_shut.c - the end of a connection, as plain TCP shows it: shutdown(), and errors that are told once.
+ *
+ * The kernel keeps one error for a socket that was reset. Whoever asks first is told (a read, a write, SO_ERROR);
+ * after that reads are at their end and writes are EPIPE. Where we took it from the kernel too early, because a read
+ * had bytes to return first, it waits in the slot (r_error with r_gone).
+ *
+ * What is never made up for: a stream that ended without a close_notify is told by a read, whatever else was told,
+ * unless the rule says `truncation: eof`.
+ */
+#include "conn_int.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/syscall.h>
+
+void conn_told(struct arena_slot *s) {
+  s->r_error = s->r_gone = 0;
+  s->r_eof = ARENA_EOF_END;
+}
+
+int conn_kernel_error(int fd) {
+  int err = 0;
+  socklen_t len = sizeof err;
+  conn_sys(libc_real()->syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &err, &len));
+  return err;
+}
+
+bool conn_error_waits(const struct conn *c) {
+  return c->slot && c->slot->use == c->use && c->slot->r_gone && c->slot->r_error;
+}
+
+int conn_waiting_error(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  int err = s->r_gone ? s->r_error : 0;
+  if (err && (s->flags & ARENA_TRUNCATION_EOF))
+    conn_told(s);
+  return err;
+}
+
+/* What was sealed gets a second to leave, as SO_LINGER would give it. Nothing is held meanwhile. */
+void conn_flush_at_end(struct conn *c, int fd) {
+  uint64_t until = conn_now_ms() + 1000, now;
+  while (c->slot->w_len != 0 && conn_flush(c, fd) == 1 && (now = conn_now_ms()) < until)
+    if (conn_sys_poll(fd, POLLOUT, (int)(until - now)) == 0)
+      break;
+}
+
+/* A socket that reads no more answers a FIN with silence and a close_notify, which is data, with a reset: its own
+ * program or ours would see an error that TCP does not have. So who will read nothing more says so, by one byte of
+ * padding in its close_notify (RFC 8446 section 5.4; to others it means nothing), and is sent none. */
+void conn_send_close_notify(struct conn_op *op, bool final) {
+  static const uint8_t plain[] = {1, ALERT_CLOSE_NOTIFY}, padded[] = {1, ALERT_CLOSE_NOTIFY, RECORD_ALERT};
+  struct arena_slot *s = op->s;
+  if (s->w_shut || s->w_error)
+    return;
+  if (!s->r_done && conn_flush_locked(op) == 0) {
+    if (final) /* the type goes where content goes, and a zero where the type would */
+      conn_send_control(op, 0, padded, sizeof padded);
+    else
+      conn_send_control(op, RECORD_ALERT, plain, sizeof plain);
+  }
+  s->w_shut = 1;
+}
+
+/* Is the connection's state CLOSE? */
+static bool is_closed(int fd) {
+  uint8_t state = 0; /* struct tcp_info begins with it */
+  socklen_t len = sizeof state;
+  conn_sys(libc_real()->syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &len));
+  return state == TCP_CLOSE;
+}
+
+/* Sends a close_notify that the kernel keeps room for; it never waits. */
+static int shut_write(struct conn_op *op) {
+  int rc = conn_lock_write(op);
+  if (rc)
+    return rc;
+  conn_send_close_notify(op, op->s->r_shut);
+  conn_unlock_write(op);
+  return 0;
+}
+
+/* shut: the program reads no more. Looks for the peer's close_notify as well, which may say the same. */
+static void shut_read(struct conn_op *op, bool shut) {
+  struct arena_slot *s = op->s;
+  if (conn_lock_read(op) == 0) {
+    if (!s->r_eof && !s->r_error && conn_fill(op) > 0)
+      conn_available(op);
+    s->r_shut |= shut;
+    conn_unlock_read(op);
+  }
+}
+
+int conn_shutdown(struct conn *c, int fd, int how) {
+  struct conn_op op;
+  int keep = errno;
+  bool open = !is_closed(fd), begun = conn_begin(&op, c, fd) == 0;
+  if (begun && open && how >= SHUT_RD && how <= SHUT_RDWR)
+    shut_read(&op, how != SHUT_WR);
+  if (begun && open && (how == SHUT_WR || how == SHUT_RDWR)) {
+    conn_flush_at_end(c, fd);
+    shut_write(&op);
+  }
+  /* The kernel has the last word, on a bad `how` and on a connection that is gone as well. */
+  int rc = libc_real()->shutdown(fd, how);
+  if (begun) {
+    /* The peer's close_notify may be behind data that nobody has read. */
+    if (open && how != SHUT_RD && is_closed(fd))
+      conn_kernel_error(fd);
+    if (rc != 0 && errno == ENOTCONN && open)
+      rc = 0;
+    conn_end(&op);
+  }
+  if (rc == 0)
+    errno = keep;
+  return rc;
+}
