@@ -50,6 +50,6 @@ integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)
 .PHONY: scenario-programs test-programs integration
 
--include tests/peers/peers.mk
+-include tests/peers/peers.mk tests/differential/random/random.mk
 
 -include $(wildcard $(BUILD)/obj/tests/programs/*.d $(BUILD)/obj/tests/differential/*.d $(BUILD)/obj/tests/differential/*/*.d)
