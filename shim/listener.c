@@ -14,6 +14,7 @@
 #include "session.h"
 #include "shared.h"
 #include "spare.h"
+#include "transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,7 +137,8 @@ static int tell(enum wire_type type, struct listener *l, int fd, struct wire_rep
     libc_real()->close(*life);
     *life = -1;
   }
-  session_complain("listening is refused: %s", reply->text);
+  if (type != WIRE_ADOPT || reply->status != WIRE_NOT_FOUND)
+    session_complain("listening is refused: %s", reply->text);
   return reply->err > 0 ? -reply->err : -EACCES;
 }
 
@@ -317,12 +319,30 @@ int listener_listen(int fd, int backlog) {
 /* -- numbers that are not in the table -- */
 
 /* A launcher of root's, with root's daemon, passed it to a program of another user that has no daemon yet: there is
- * where it is known. A listening socket tells who called listen(). */
+ * where it is known. A listening socket tells who called listen(); last, that is, and a daemon of our user's that
+ * does not even run does not know it either. */
 static void follow_who_listened(int fd) {
   struct ucred cred;
   socklen_t len = sizeof cred;
-  if (libc_real()->getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == 0)
+  bool roots = libc_real()->getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.uid == 0;
+  int own = roots ? -1 : transport_dial_running(geteuid());
+  if (own < 0)
     session_prefer(0);
+  else
+    libc_real()->close(own);
+}
+
+/* Our user's daemon does not know it where root called the first listen() and became this user afterwards. */
+static int ask_to_adopt(struct listener *l, int fd, struct wire_reply *reply, int fds[WIRE_FDS_MAX], int *life) {
+  if (session_ready(false) != 0 || session_agent_once() != 0)
+    return -errno;
+  reply->status = WIRE_OK;
+  int rc = tell(WIRE_ADOPT, l, fd, reply, fds, life);
+  if (rc != 0 && reply->status == WIRE_NOT_FOUND && session_turn_to_root())
+    rc = tell(WIRE_ADOPT, l, fd, reply, fds, life);
+  if (rc != 0 && reply->status == WIRE_NOT_FOUND)
+    session_complain("an inherited listener cannot be taken over: %s", reply->text);
+  return rc;
 }
 
 static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
@@ -335,7 +355,7 @@ static int adopt(int fd, const char name[WIRE_NAME_LEN]) {
   s->listener = l;
   memcpy(l->name, name, sizeof l->name);
   follow_who_listened(fd);
-  rc = session_ready(false) == 0 && session_agent_once() == 0 ? tell(WIRE_ADOPT, l, fd, &reply, fds, &life) : -errno;
+  rc = ask_to_adopt(l, fd, &reply, fds, &life);
   if (rc != 0)
     goto out;
   l->life = life;

@@ -105,6 +105,15 @@ void session_prefer(unsigned uid) {
     session_follow(uid);
 }
 
+bool session_turn_to_root(void) {
+  int sock = session.daemon_uid == 0 ? -1 : transport_dial_running(0);
+  if (sock < 0)
+    return false;
+  libc_real()->close(sock);
+  session_follow(0);
+  return session_ready(true) == 0 && session_agent(0, NULL, NULL) == 0;
+}
+
 bool session_is_elsewhere(unsigned uid) {
   return atomic_load(&session.state) == SESSION_READY && session.daemon_uid != uid;
 }

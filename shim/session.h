@@ -82,6 +82,8 @@ void session_init(void);
 void session_follow(unsigned uid);
 /* The same, unless this process has had a daemon already. */
 void session_prefer(unsigned uid);
+/* From now on the session is with root's daemon. false: none runs, or it was there already, or was refused. */
+bool session_turn_to_root(void);
 /* Does this process have its session with the daemon of another user than this one? */
 bool session_is_elsewhere(unsigned uid);
 /* Does this process have its session with the worker of this pid? */

@@ -65,6 +65,15 @@ static int relayed(int fd, bool peer, struct sockaddr *sa, socklen_t *len, sockl
   return copy_address(&address, have, sa, len);
 }
 
+/* The shim's own numbers are free to the program: one that tries them all (uWSGI, for listeners that it inherited)
+ * must not find the TCP listener behind a stand-in. */
+static bool missing(int fd) {
+  if (!fdtab_is_hidden(fd))
+    return false;
+  errno = EBADF;
+  return true;
+}
+
 HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (s) {
@@ -73,6 +82,8 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
     sock_put(s);
     return rc;
   }
+  if (missing(fd))
+    return -1;
   socklen_t room = room_of(len);
   int rc = libc_real()->getsockname(fd, sa, len);
   /* A stand-in that this image inherited: its address says AF_UNIX. */
@@ -93,6 +104,8 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
 HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s) {
+    if (missing(fd))
+      return -1;
     socklen_t room = room_of(len);
     int plain = libc_real()->getpeername(fd, sa, len);
     return plain == 0 && room >= sizeof(sa_family_t) && sa->sa_family == AF_UNIX ? relayed(fd, true, sa, len, room)
@@ -173,7 +186,7 @@ static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t 
 HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s)
-    return getsockopt_plain(fd, level, name, value, len);
+    return missing(fd) ? -1 : getsockopt_plain(fd, level, name, value, len);
   int rc, error;
   enum sock_kind kind = settled(s, fd);
   if (kind == SOCK_LISTENER) {
@@ -201,6 +214,8 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
     return 0;
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s) {
+    if (missing(fd))
+      return -1;
     int keep = errno, plain = libc_real()->setsockopt(fd, level, name, value, len);
     if (plain != 0 && of_inherited(fd, level)) {
       errno = keep;
@@ -265,6 +280,8 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
   void *arg = va_arg(ap, void *);
   va_end(ap);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  if (!s && missing(fd))
+    return -1;
   if (!s)
     return request == NBD_SET_SOCK || request == SIOCKCMATTACH ? kernel_takes(fd, request, arg)
                                                                : libc_real()->ioctl(fd, request, arg);
@@ -286,7 +303,7 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
 HOOK int shutdown(int fd, int how) {
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s)
-    return libc_real()->shutdown(fd, how);
+    return missing(fd) ? -1 : libc_real()->shutdown(fd, how);
   int rc;
   switch (settled(s, fd)) {
   case SOCK_LISTENER:

@@ -332,6 +332,32 @@ def test_a_listener_goes_over_to_a_program_of_another_user(t):
     t.audited(direction="inbound", result="allowed", server_spiffe_id=ROOT_ID)
 
 
+# PORT: listens as root, once more as nobody, and starts itself anew as nobody (uWSGI's reload).
+RELOAD = r"""
+import os, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+l.listen(10)
+os.dup2(l.fileno(), 9)
+os.set_inheritable(9, True)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
+"""
+
+
+def test_a_new_image_of_another_user_finds_the_listener_at_roots_daemon(t):
+    """Who called listen() last is nobody, whose own daemon does not know the listener."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID, NOBODY_ID])
+    proc = t.wrapped(config, [PYTHON, "-c", RELOAD, str(port), SERVE_9], name="reload")
+    t.listening(port, proc=proc)
+    with t.watch(port):
+        exchange(t, config, port, 3)
+    assert proc.out().count(b"uid 65534") == 3, proc.text()
+
+
 def test_effective_ids_that_change_and_change_back(t):
     """seteuid() and back: each connection is made by whom the kernel says it is."""
     two_users(t)
