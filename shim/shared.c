@@ -35,7 +35,7 @@ static int tcp_state(int fd) {
 
 void shared_mark(int fd, bool connected) {
   int state = (unsigned)fd < FDTAB_MAX && fdtab_plain(fd) ? tcp_state(fd) : -1;
-  if (state == TCP_ESTABLISHED && !connected)
+  if ((state == TCP_ESTABLISHED && !connected) || state == TCP_LISTEN)
     atomic_fetch_or(&fdtab_flags[fd], FDF_SETTLED);
   if (state < 0 || state == TCP_LISTEN || (state != TCP_CLOSE && !connected))
     return;
@@ -125,6 +125,19 @@ static int not_connected(int fd, bool write, int flags) {
   return n < 0 ? -1 : 0;
 }
 
+static void complain(int fd) {
+  session_complain("descriptor %d was connected by another process, which has the keys of the connection: refused "
+                   "here; connect before fork(), or pass the connection on",
+                   fd);
+}
+
+bool shared_refuses(int fd) {
+  bool refused = shared_is(fd) && is_managed_connection(fd) == 1;
+  if (refused)
+    complain(fd);
+  return refused;
+}
+
 int shared_io(struct sock *s, int fd, bool write, int flags) {
   while (atomic_load(&s->kind) == SOCK_SHARED) {
     int state = tcp_state(fd), rc = 0;
@@ -141,9 +154,7 @@ int shared_io(struct sock *s, int fd, bool write, int flags) {
       break;
     if (managed < 0)
       continue;
-    session_complain("descriptor %d was connected by another process, which has the keys of the connection: refused "
-                     "here; connect before fork(), or pass the connection on",
-                     fd);
+    complain(fd);
     errno = EACCES;
     return -1;
   }

@@ -23,6 +23,10 @@ bool shared_release(int fd);
 /* read() and write(). 0: the number is plain now, make the real call; -1 and errno. */
 int shared_io(struct sock *s, int fd, bool write, int flags);
 
+/* For what uses a number past the hooks: is it such a socket, and connected where the rules are? errno is left alone.
+ */
+bool shared_refuses(int fd);
+
 /* A descriptor that this process has from another one: refused (a closed end takes its place) where it is a
  * connection that the rules cover, for nobody here has its keys. what: "descriptor 5, which was passed to this
  * program". True: it was refused. */

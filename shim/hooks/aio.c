@@ -5,13 +5,14 @@
  */
 #include "../libc.h"
 #include "../relay.h"
+#include "../shared.h"
 
 #include <aio.h>
 #include <dlfcn.h>
 #include <errno.h>
 
 static bool refused(int fd) {
-  if (!relay_needed(fd) || relay_convert(fd, "a descriptor of asynchronous I/O") == 0)
+  if (!shared_refuses(fd) && (!relay_needed(fd) || relay_convert(fd, "a descriptor of asynchronous I/O") == 0))
     return false;
   errno = ENOTSUP;
   return true;

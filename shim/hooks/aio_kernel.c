@@ -5,6 +5,7 @@
  */
 #include "../conn_pages.h"
 #include "../relay.h"
+#include "../shared.h"
 #include "aio_kernel.h"
 
 #include <dlfcn.h>
@@ -17,7 +18,8 @@ bool aio_kernel_refused(long count, struct iocb *const list[]) {
   for (long i = 0; i < count && !refused && pages_readable(list + i, sizeof list[i]) == sizeof list[i]; i++) {
     int fd = pages_readable(list[i], sizeof *list[i]) == sizeof *list[i] ? (int)list[i]->aio_fildes
                                                                          : -1; /* else EFAULT, in its turn */
-    refused = fd >= 0 && relay_needed(fd) && relay_convert(fd, "a descriptor of asynchronous I/O") != 0;
+    refused = fd >= 0 && (shared_refuses(fd) ||
+                          (relay_needed(fd) && relay_convert(fd, "a descriptor of asynchronous I/O") != 0));
   }
   errno = keep;
   return refused;

@@ -19,6 +19,8 @@ DIFFERENT = {
     "by_fork_before_connect": {"writes: write(c, b, 100) = 100": ["writes: write(c, b, 100) = -1 EACCES"],
                                "writes too: write(c, b, 100) = 100": ["writes too: write(c, b, 100) = -1 EACCES"]},
     "by_passed_before_connect": {"main: write(d, b, 100) = 100": ["main: write(d, b, 100) = -1 EACCES"]},
+    "by_exec_before_connect": {"image: write(5, b, 100) = 100": ["image: write(5, b, 100) = -1 EACCES"]},
+    "by_aio_before_connect": {"main: aio_write(&cb) = 0": ["main: aio_write(&cb) = -1 EOPNOTSUPP"]},
     "by_pidfd_getfd": {"main: send(d, b, 100, MSG_NOSIGNAL) = 100": ["main: send(d, b, 100, MSG_NOSIGNAL) = -1 EPIPE"]},
     "by_shell": {"main: system(command) = 0": ["main: system(command) = 256"],
                  "main: pclose(f) = 0": ["main: pclose(f) = 256"]},
