@@ -13,6 +13,7 @@
 #include "seat.h"
 #include "session.h"
 #include "spare.h"
+#include "stream.h"
 #include "transport.h"
 
 #include <errno.h>
@@ -134,8 +135,9 @@ static int install_protected(const struct listener *l, int n, int tcp, const str
   return rc;
 }
 
-/* A number from 0 to 2, because the program runs with a closed standard stream: what it prints there goes past every
- * hook. The connection is the relay's before the number leads to it. */
+/* A number from 0 to 2, because the program runs with a closed standard stream, or another one that was closed from
+ * under a stream of the C library's: what that writes there goes past every hook. The connection is the relay's
+ * before the number leads to it. */
 static int install_standard(const struct listener *l, int n, int tcp, const struct wire_handover *m, int flags) {
   int high = libc_real()->fcntl(tcp, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (high < 0)
@@ -196,7 +198,7 @@ static enum verdict take_connection(const struct listener *l, int n, struct wire
     return AGAIN;
   }
   int rc = m->kind == HANDOVER_PLAIN ? install(l, n, tcp, NULL, flags)
-           : n <= STDERR_FILENO      ? install_standard(l, n, tcp, m, flags)
+           : stream_has(n)           ? install_standard(l, n, tcp, m, flags)
                                      : install_protected(l, n, tcp, m, flags);
   libc_real()->close(tcp);
   if (rc != 0) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pending_standard.c - connect() on a number from 0 to 2, which a program that was started with a closed standard
- * stream gets from socket(). stdio writes there inside the C library, past every hook: so such a number is covered
- * before TCP is connected, and leads nowhere until the connection is the relay's.
+ * stream gets from socket(), or on one that was closed from under another stream. stdio writes there inside the C
+ * library, past every hook: so such a number is covered before TCP is connected, and leads nowhere until the
+ * connection is the relay's.
  */
 #include "pending_int.h"
 
@@ -10,6 +11,7 @@
 #include "relay.h"
 #include "seat.h"
 #include "shared.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,13 +25,19 @@ static bool is_same(int a, int b) {
                     fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
-bool pending_is_standard(int fd) {
-  for (int n = 0; n <= STDERR_FILENO; n++) {
-    if ((fdtab_plain(n) || shared_is(n)) && is_same(n, fd))
-      return true;
+/* The numbers of fd's socket where the C library has a stream: which of 0 to 2, and fd itself. Returns how many. */
+static size_t standard_numbers(int fd, int numbers[STDERR_FILENO + 2]) {
+  size_t count = 0;
+  for (int i = 0; i <= STDERR_FILENO + 1; i++) {
+    int n = i <= STDERR_FILENO ? i : fd;
+    if ((i <= STDERR_FILENO || (fd > STDERR_FILENO && stream_has(fd))) && (fdtab_plain(n) || shared_is(n)) &&
+        is_same(n, fd))
+      numbers[count++] = n;
   }
-  return false;
+  return count;
 }
+
+bool pending_is_standard(int fd) { return standard_numbers(fd, (int[STDERR_FILENO + 2]){0}) > 0; }
 
 /* Makes the connect on number `high` and waits for its end. 0: it is relayed, or goes out in plaintext as its rule
  * says; -1 and errno, and the socket is as fresh. */
@@ -59,20 +67,18 @@ static int connect_high(int high, const struct sockaddr *sa, socklen_t len, cons
 
 int pending_connect_standard(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
                              const struct rules_hosts *hosts) {
-  struct seat seat[STDERR_FILENO + 1];
-  size_t seats = 0;
+  struct seat seat[STDERR_FILENO + 2];
+  int numbers[STDERR_FILENO + 2];
   bool covered = true;
   int high = libc_real()->fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (high < 0)
     return -1;
   fdtab_fresh(high);
   fdtab_dup(fd, high);
-  for (int n = 0; n <= STDERR_FILENO; n++) {
-    if (!(fdtab_plain(n) || shared_is(n)) || !is_same(n, fd))
-      continue;
-    seat_leave(&seat[seats], n);
-    covered = fdtab_cover(n) && covered;
-    seats++;
+  size_t seats = standard_numbers(fd, numbers);
+  for (size_t i = 0; i < seats; i++) {
+    seat_leave(&seat[i], numbers[i]);
+    covered = fdtab_cover(numbers[i]) && covered;
   }
   int rc = covered ? connect_high(high, sa, len, rule, hosts) : (errno = ENOBUFS, -1), failed = errno;
   uint8_t flags = atomic_load(&fdtab_flags[high]); /* none where it is relayed */

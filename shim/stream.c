@@ -5,6 +5,7 @@
  */
 #include "stream.h"
 
+#include "fdtab.h"
 #include "lock.h"
 
 #include <dlfcn.h>
@@ -140,6 +141,26 @@ bool stream_is_on(int fd) {
     found = list.file(at)->_fileno == fd;
   list.unlock();
   return found;
+}
+
+static _Atomic uint32_t noted[FDTAB_MAX / 32];
+
+void stream_note(int fd, bool open) {
+  uint32_t bit = (uint32_t)1 << (fd % 32);
+  if ((unsigned)fd >= FDTAB_MAX)
+    return;
+  if (open)
+    atomic_fetch_or_explicit(&noted[fd / 32], bit, memory_order_relaxed);
+  else
+    atomic_fetch_and_explicit(&noted[fd / 32], ~bit, memory_order_relaxed);
+}
+
+bool stream_has(int fd) {
+  if (fd <= STDERR_FILENO)
+    return true;
+  return (unsigned)fd < FDTAB_MAX &&
+         (atomic_load_explicit(&noted[fd / 32], memory_order_relaxed) & ((uint32_t)1 << (fd % 32))) &&
+         stream_is_on(fd);
 }
 
 /* Without the streams' own locks, as the C library does at the end: a thread may sit in a read with one. */

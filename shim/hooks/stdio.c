@@ -24,7 +24,12 @@ HOOK FILE *fdopen(int fd, const char *mode) {
   static FILE *(*real)(int, const char *);
   if (!real)
     real = (FILE * (*)(int, const char *)) dlsym(RTLD_NEXT, "fdopen");
-  return may_be_protected(fd) ? stream_open(fd, mode) : real(fd, mode);
+  if (may_be_protected(fd))
+    return stream_open(fd, mode);
+  FILE *file = real(fd, mode);
+  if (file)
+    stream_note(fd, true);
+  return file;
 }
 HOOK FILE *_IO_fdopen(int fd, const char *mode);
 HOOK FILE *_IO_fdopen(int fd, const char *mode) { return fdopen(fd, mode); }

@@ -9,6 +9,7 @@
 #include "listener.h"
 #include "relay.h"
 #include "session.h"
+#include "stream.h"
 #include "wait.h"
 
 #include <errno.h>
@@ -488,6 +489,8 @@ int fake_shutdown(const struct fake_api *api, int fd, int how) {
     sock_put(s);
   return rc;
 }
+
+bool stream_has(int fd) { return fd <= 2; }
 
 /* Nothing here connects on a standard stream's number. */
 int relay_convert(int fd, const char *what) {
