@@ -133,7 +133,8 @@ struct wire_hello {
 /* To root's daemon, from another user's program that may as well have its own: WIRE_NOT_FOUND unless that daemon
  * serves all users. */
 #define WIRE_HELLO_GUEST 2u
-/* io_uring is within the process's reach: no seccomp filter, only hooks stand before it; and there is a ring already. */
+/* io_uring is within the process's reach: no seccomp filter, only hooks stand before it; and there is a ring already.
+ */
 #define WIRE_HELLO_RINGS     4u
 #define WIRE_HELLO_RING_OPEN 8u
 

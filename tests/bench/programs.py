@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the preload costs programs that make no connection: their start, and a build, which is many starts."""
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MAKEFILE = """
+OBJ := $(patsubst %.c,%.o,$(wildcard *.c))
+all: $(OBJ)
+%.o: %.c
+\t@gcc -std=gnu11 -D_GNU_SOURCE -O1 -I../include -c -o $@ $<
+"""
+
+
+def wrapped_of(variants):
+    return next((v for v in variants if v.name == "svidwrap"), None)
+
+
+def startup_table(variants, options, report):
+    """Microseconds from posix_spawn() to the end, the library in turn in the environment and not."""
+    wrapped = wrapped_of(variants)
+    if not wrapped:
+        return
+    shim, times = wrapped.env()["LD_PRELOAD"], "200" if options.quick else "1000"
+    ways = {"hooks alone": {"SVIDWRAP_IO_URING": "allow-unsafe"}, "hooks and filter": {}}
+    for program in (["/bin/true"], ["/usr/bin/python3", "-c", "pass"]):
+        if not os.path.exists(program[0]):
+            continue
+        row = {}
+        for name, more in ways.items():
+            run = subprocess.run([os.path.join(options.bench_build, "startup"), times if len(program) == 1 else "50", shim,
+                                  *program], env={**os.environ, **more}, capture_output=True, text=True, timeout=120)
+            if run.returncode:
+                report.problems.append(f"start of {program[0]}: {run.stderr[-200:]}")
+                return
+            got = json.loads(run.stdout)
+            row.setdefault("plain", [got["plain"]["least"]])
+            row[name] = [got["preloaded"]["least"] - got["plain"]["least"]]
+        report.add("Start and end of a program, microseconds (least), and what is added to it", " ".join(program), row,
+                   ratio=False)
+    report.notes.append("goal: LD_PRELOAD adds 300 us at most to the start of /bin/true")
+
+
+def project(directory):
+    """A small C project: our own configuration parser, 15 files or so."""
+    source = os.path.join(directory, "policy")
+    for name in ("policy", "identity"):
+        shutil.copytree(os.path.join(ROOT, "agentclient", name), os.path.join(directory, name))
+    shutil.copytree(os.path.join(ROOT, "include"), os.path.join(directory, "include"))
+    with open(os.path.join(source, "Makefile"), "w") as f:
+        f.write(MAKEFILE)
+    return source
+
+
+def build_once(source, env):
+    """(seconds, CPU seconds) of a build from scratch."""
+    for name in os.listdir(source):
+        if name.endswith(".o"):
+            os.unlink(os.path.join(source, name))
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    run = subprocess.run(["make", "-s", "-j2", "-C", source], env=env, capture_output=True, text=True, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if run.returncode:
+        raise RuntimeError(run.stderr[-300:])
+    return (time.monotonic() - start,
+            after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def build_table(variants, options, report):
+    """make of a C project with the preload in the environment against without, in turns."""
+    wrapped = wrapped_of(variants)
+    if not wrapped:
+        return
+    source = project(wrapped.stage.path("project"))
+    ways = {"plain": dict(os.environ), "svidwrap": {**os.environ, **wrapped.env()}}
+    took = {name: [] for name in ways}
+    try:
+        build_once(source, ways["plain"])  # fills the page cache
+        for turn in range(2 * options.rounds):
+            for name in sorted(ways, reverse=bool(turn % 2)):
+                took[name].append(build_once(source, ways[name]))
+    except RuntimeError as why:
+        report.problems.append(f"build: {why}")
+        return
+    for i, what in enumerate(("seconds", "CPU seconds")):
+        report.add("Building a small C project with make -j2 (ratio to plain)", what,
+                   {name: [t[i] for t in runs] for name, runs in took.items()})
+    cost = min(t[1] for t in took["svidwrap"]) / min(t[1] for t in took["plain"])
+    report.notes.append(f"build: {100 * (cost - 1):+.1f} % CPU by the least of both, "
+                        f"{100 * (statistics.median(t[0] for t in took['svidwrap']) / statistics.median(t[0] for t in took['plain']) - 1):+.1f} % "
+                        "time by the median (goal: 2 % at most)")
