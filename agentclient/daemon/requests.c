@@ -126,6 +126,22 @@ static bool ring_is_open(const struct config *config, uint32_t flags) {
   return false;
 }
 
+/* Where the program itself may have nowhere to say it: who changed its root directory has no standard error, no
+ * syslog. */
+static void tell_unreadable(const struct ctl *c, const char *path, const struct wire_hello_parts *p,
+                            const char *why) {
+  const struct config *config;
+  struct log *log = c->worker->log;
+  LIST_FOREACH(config, &c->worker->configs, link)
+  if (strcmp(config->path, path) == 0)
+    log = config->log;
+  log_error(
+      log,
+      "%.*s (pid %d, uid %u) cannot read its configuration: %s; where it changed its user or its root directory, "
+      "both the file and the agent's socket have to be in reach there",
+      (int)p->program_len, p->program, (int)c->cred.pid, (unsigned)c->cred.uid, why);
+}
+
 static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
   (void)len;
   struct worker *w = c->worker;
@@ -141,6 +157,7 @@ static void hello(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_M
   snprintf(path, sizeof path, "%.*s", (int)p.path_len, p.path);
   if (h.config_errno && !w->enforced) {
     snprintf(why, sizeof why, "%.400s: %s", path, strerror((int)h.config_errno));
+    tell_unreadable(c, path, &p, why);
     refuse_hello(c, WIRE_BAD_CONFIG, EACCES, why);
     return;
   }

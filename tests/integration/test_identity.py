@@ -274,6 +274,8 @@ def test_a_server_that_drops_root_beyond_its_configuration_serves_nobody(t):
     server.kill(10)
     server.line("^dropped$")
     server.line(f"{config}: Permission denied; every TCP connect and listen is refused")
+    with open(os.path.join(t.log_dir, "daemon.log")) as f:
+        assert "cannot read its configuration" in f.read(), "whoever has no standard error any more says nothing himself"
 
     def shown():
         with socket.create_connection(("127.0.0.1", port), timeout=1) as raw:

@@ -2,7 +2,7 @@
 # packages: erlang-base erlang-inets curl
 TITLE = "Erlang"
 WHAT = "gen_tcp active, once, N and passive, packet modes, file:sendfile, httpd and httpc, two nodes talking over epmd"
-TIMEOUT = 120
+TIMEOUT = 240
 
 SERVER = r'''
 -module(server).

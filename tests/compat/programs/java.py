@@ -3,7 +3,7 @@
 TITLE = "Java"
 WHAT = ("HttpServer, HttpClient (HTTP/1.1 and HTTP/2's upgrade), a selector, blocking sockets with object streams, asynchronous channels, "
         "transferTo, connect timeouts, RMI")
-TIMEOUT = 120
+TIMEOUT = 240
 
 SERVER = r'''
 import com.sun.net.httpserver.HttpServer;

@@ -2,7 +2,7 @@
 # packages: libnetty-java default-jdk-headless curl
 TITLE = "Netty"
 WHAT = "event loops: an echo with back-pressure, an HTTP server and client with pipelining and file regions, timeouts, half-closed channels"
-TIMEOUT = 120
+TIMEOUT = 240
 JARS = ":".join(f"/usr/share/java/netty-{x}.jar" for x in ("all", "buffer", "codec", "codec-http", "common", "handler", "resolver", "transport"))
 
 PROGRAM = r'''

@@ -2,7 +2,7 @@
 # packages: ruby puma ruby-webrick curl
 TITLE = "Ruby: Puma, WEBrick"
 WHAT = "Puma in cluster mode with a phased restart and a restart in place, WEBrick, Net::HTTP, TCPServer, forks, dRuby"
-TIMEOUT = 120
+TIMEOUT = 240
 import signal  # noqa: E402
 
 from compat import digest, sleep_until  # noqa: E402
