@@ -110,6 +110,7 @@ static void inherit_linger(const struct listener *l, int tcp) {
 /* The TCP socket becomes number n: protection first (s; NULL: plaintext), then the number. 0 or a negative errno. */
 static int install(const struct listener *l, int n, int tcp, struct sock *s, int flags) {
   inherit_linger(l, tcp);
+  conn_take_options(s ? &s->conn : NULL, l->real, tcp);
   if (flags & SOCK_NONBLOCK)
     libc_real()->fcntl(tcp, F_SETFL, libc_real()->fcntl(tcp, F_GETFL) | O_NONBLOCK);
   int rc = s ? fdtab_set(n, s) : 0;

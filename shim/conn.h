@@ -32,6 +32,7 @@ struct conn {
   _Atomic uint32_t users;   /* calls at work in this process: the slot is not released under them */
   _Atomic uint8_t closed;   /* conn_close() ran in this process */
   _Atomic uint8_t releases; /* and this process held the connection last: the last user releases the slot */
+  _Atomic int lowat;        /* SO_RCVLOWAT as the program set it, kept here: the kernel would count sealed bytes */
   uint8_t counted;          /* this connection is counted in conn_unsent (under wlock) */
 };
 
@@ -89,6 +90,13 @@ extern _Atomic bool conn_any;
 /* The socket is readable: is there only a piece of a record, of which a read has nothing? It is taken out of the
  * kernel then. */
 bool conn_piece(struct conn *c, int fd);
+
+/* Socket options that would change what the record engine's own system calls do are put back to their defaults, and
+ * SO_RCVLOWAT is kept: from, the socket that has the program's values; to, the one that gets the defaults, or, where
+ * it is in plaintext (c is NULL), those values: the daemon had taken them away. */
+void conn_take_options(struct conn *c, int from, int to);
+/* And back, where the socket is the kernel's again. */
+void conn_give_options(const struct conn *c, int fd);
 
 /* FIONREAD / SIOCINQ: plaintext bytes that a read would return at once (at least 1 when readable). */
 int conn_fionread(struct conn *c, int fd, int *bytes);

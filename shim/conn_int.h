@@ -7,7 +7,7 @@
  * conn_control.c alerts, KeyUpdate, tickets
  * conn_wait.c    blocking as the kernel   conn_cursor.c  the program's buffers
  * conn_scratch.c large buffers            conn_memory.c  libcrypto's memory
- * conn_pages.c   is the program's memory there?
+ * conn_pages.c   is the program's memory there?  conn_options.c socket options
  *
  * Internal functions answer 0 or more, or a negative errno. Lock order: rlock, then wlock.
  */
@@ -174,6 +174,8 @@ struct conn_wait {
 };
 /* Blocks as the kernel would for this descriptor. 0: look again, or a negative errno. */
 int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w);
+/* Blocks until the kernel has more than `queued` bytes to read. 1: it has, 0: it has not, and will not soon. */
+int conn_wait_more(struct conn_op *op, int flags, int queued);
 int conn_wait_write(struct conn_op *op, int flags, struct conn_wait *w);
 uint64_t conn_now_ms(void);
 /* After a wait: does the number still stand for the connection? It may have been closed, and used again for
@@ -181,6 +183,10 @@ uint64_t conn_now_ms(void);
 bool conn_owns(struct conn *c, int fd) __attribute__((weak));
 /* The thread is cancelled in a wait: the call is at its end, and the hooks' pin of the connection goes with it. */
 void conn_unpin(struct conn *c) __attribute__((weak));
+
+/* -- conn_options.c -- */
+/* Does the program wait for notices of what MSG_ZEROCOPY has sent? There will be none. */
+bool conn_zerocopy(int fd);
 
 /* -- conn_scratch.c -- */
 uint8_t *conn_scratch_get(void); /* CONN_SCRATCH bytes; NULL: out of memory */

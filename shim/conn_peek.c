@@ -11,6 +11,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #define ALERT_WIRE 25 /* an alert's record, padded by a byte */
 
@@ -151,6 +152,40 @@ static bool extend(struct conn_op *op, uint8_t *buf) {
   return true;
 }
 
+/* What is in the records behind those that the read buffer holds: opened in a copy of them, with a copy of the
+ * sequence number, and left in the kernel. Stops where anything but data comes. Bytes, or -EFAULT. */
+static ssize_t look_further(struct conn_op *op, struct conn_cursor *cur) {
+  struct record_ctx *rx = conn_rx(op);
+  int queued = 0;
+  if (!rx || libc_real()->ioctl(op->fd, FIONREAD, &queued) != 0 || queued <= (int)RECORD_OVERHEAD)
+    return 0;
+  size_t records = cur->left / RECORD_PLAIN_MAX + 2, most = cur->left + RECORD_WIRE_MAX + records * RECORD_OVERHEAD;
+  size_t size = (size_t)queued < most || most < cur->left ? (size_t)queued : most, had = cur->left;
+  uint8_t *buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), type = RECORD_DATA;
+  if (buf == MAP_FAILED)
+    return 0;
+  struct arena_side side = op->s->rx;
+  long got = conn_sys_recv(op->fd, buf, size, MSG_PEEK);
+  bool bad = false;
+  for (size_t at = op->s->r_last; got > 0 && cur->left > 0 && at + RECORD_HEADER <= (size_t)got;) {
+    int len = record_length(buf + at, RECORD_HEADER), n = -1;
+    uint8_t *content = buf + at + RECORD_HEADER;
+    if (len > 0 && at + (size_t)len <= (size_t)got)
+      n = record_open(rx, &side, buf + at, (size_t)len, NULL, 0, content, (size_t)len - RECORD_HEADER, &type);
+    if (n < 0 || type != RECORD_DATA)
+      break;
+    size_t fits = (size_t)n < cur->left ? (size_t)n : cur->left;
+    bad = !conn_cursor_writable(cur, fits);
+    if (bad)
+      break;
+    conn_cursor_copy(cur, content, fits);
+    at += (size_t)len;
+  }
+  OPENSSL_cleanse(&side, sizeof side);
+  munmap(buf, size);
+  return bad && cur->left == had ? -EFAULT : (ssize_t)(had - cur->left);
+}
+
 ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur) {
   struct arena_slot *s = op->s;
   int rc = conn_fill(op);
@@ -167,5 +202,6 @@ ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur) {
   if (!conn_cursor_writable(cur, n))
     return -EFAULT;
   conn_cursor_copy(&at, arena_rbuf(s) + s->r_off, n);
-  return (ssize_t)n;
+  ssize_t more = at.left > 0 && !s->r_eof && !s->r_error ? look_further(op, &at) : 0;
+  return more > 0 ? (ssize_t)n + more : (ssize_t)n;
 }

@@ -13,6 +13,7 @@
 #include "conn_int.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 /* Errors of recv() that say something about the call and nothing about the connection. */
@@ -354,13 +355,21 @@ static void remember(struct conn_op *op, int err, bool later) {
 static ssize_t read_all(struct conn_op *op, struct conn_cursor *cur, int flags) {
   struct conn_wait wait = {0};
   ssize_t done = 0;
+  size_t least = (size_t)atomic_load_explicit(&op->c->lowat, memory_order_relaxed);
+  if ((flags & MSG_WAITALL) || least > cur->left)
+    least = cur->left;
   for (;;) {
     ssize_t n = step(op, cur, flags, done);
-    if (n > 0 && (flags & MSG_PEEK))
-      return n;
+    if (n > 0 && (flags & MSG_PEEK)) {
+      int queued = INT_MAX - 1;
+      if ((size_t)n >= least || libc_real()->ioctl(op->fd, FIONREAD, &queued) != 0 ||
+          !conn_wait_more(op, flags, queued))
+        return n;
+      continue;
+    }
     if (n > 0)
       done += n;
-    if (n == 0 || (n > 0 && (!(flags & MSG_WAITALL) || cur->left == 0)))
+    if (n == 0 || (n > 0 && (size_t)done >= least))
       return done;
     if (n < 0 && n != -EAGAIN)
       return done ? done : n;

@@ -125,6 +125,15 @@ int conn_wait_write(struct conn_op *op, int flags, struct conn_wait *w) {
   return wait_by_poll(op, POLLOUT, timeout_of(op->fd, SO_SNDTIMEO), w);
 }
 
+int conn_wait_more(struct conn_op *op, int flags, int queued) {
+  size_t want = (size_t)queued + 1;
+  long n;
+  pthread_cleanup_push(cancelled, op->c);
+  n = libc_real()->recv(op->fd, NULL, want, MSG_PEEK | MSG_TRUNC | MSG_WAITALL | (flags & MSG_DONTWAIT));
+  pthread_cleanup_pop(0);
+  return n == (long)want;
+}
+
 int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
   char byte;
   long n;

@@ -325,6 +325,8 @@ ssize_t conn_writev(struct conn *c, int fd, const struct iovec *iov, int iovcnt,
   struct conn_cursor cur;
   int keep = errno;
   ssize_t n = flags & MSG_OOB ? -EOPNOTSUPP : conn_cursor_init(&cur, iov, iovcnt);
+  if (n == 0 && (flags & MSG_ZEROCOPY) && conn_zerocopy(fd))
+    n = -ENOBUFS; /* as where no page can be locked: the program sends it without */
   if (n == 0)
     n = conn_begin(&op, c, fd);
   if (n == 0) {

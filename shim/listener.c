@@ -9,6 +9,7 @@
 
 #include "environ.h"
 #include "libc.h"
+#include "manners.h"
 #include "pending.h"
 #include "plain.h"
 #include "session.h"
@@ -174,17 +175,6 @@ void listener_register_all(void) {
 
 /* -- listen() -- */
 
-/* What the program set on its socket and expects of accept() on it. */
-static void copy_manners(int from, int to) {
-  struct timeval t;
-  socklen_t len = sizeof t;
-  int flags = libc_real()->fcntl(from, F_GETFL);
-  if (flags >= 0 && (flags & O_NONBLOCK))
-    libc_real()->fcntl(to, F_SETFL, libc_real()->fcntl(to, F_GETFL) | O_NONBLOCK);
-  if (libc_real()->getsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &t, &len) == 0)
-    libc_real()->setsockopt(to, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
-}
-
 /* fd's number gets the stand-in; the TCP listener moves to a hidden number. */
 static int swap_in(struct sock *s, int fd, int standin) {
   struct listener *l = s->listener;
@@ -195,10 +185,11 @@ static int swap_in(struct sock *s, int fd, int standin) {
   int rc = fdtab_hide(&l->real);
   if (rc != 0)
     return rc;
-  copy_manners(fd, standin);
+  manners_copy(fd, standin);
   epollreg_detach(fd);
   if (libc_real()->dup3(standin, fd, fdflags >= 0 && (fdflags & FD_CLOEXEC) ? O_CLOEXEC : 0) < 0)
     return -errno;
+  manners_move_async(l->real, fd);
   return fdtab_set(fd, s);
 }
 

@@ -175,6 +175,7 @@ int pending_ask(struct sock *s, struct pending *p, int fd) {
     return rc;
   epollreg_reply(p);
   pending_set_blind(p, false);
+  conn_take_options(&s->conn, fd, fd);
   struct wire_connect m = {.token = session_token(),
                            .rule = p->rule.rule,
                            .flags = p->in_progress ? WIRE_CONNECT_IN_PROGRESS : 0,

@@ -115,7 +115,7 @@ static int disconnect_conn(struct sock *s, int fd) {
   if (!pending_disconnect(fd))
     return -1;
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0);
-  fdtab_close(fd);
+  fdtab_fresh(fd); /* there is nothing to send any more, and ECONNRESET is the program's to fetch */
   atomic_store(&fdtab_flags[fd], flags);
   return 0;
 }

@@ -55,6 +55,7 @@ static void make_plain(struct sock *s, int fd) {
 }
 
 void pending_unmanage(struct sock *s, int fd) {
+  conn_give_options(&s->conn, fd);
   if (atomic_load(&s->fds) == 1) {
     make_plain(s, fd);
     return;
@@ -191,6 +192,7 @@ int pending_take_error(struct sock *s, struct pending *p, int fd) {
 /* The slot belongs to one connection: taken by the first process, joined by the others. 0 or a negative errno. */
 static int take_slot(struct sock *s, struct pending *p, const struct wire_connected *a, struct arena_slot *slot) {
   struct pending_cell *c = p->cell;
+  int lowat = atomic_load(&s->conn.lowat); /* from before, and kept */
   switch (cell_begin(c)) {
   case CELL_OPEN: {
     int rc = conn_take(&s->conn, slot, a->slot_use);
@@ -202,12 +204,14 @@ static int take_slot(struct sock *s, struct pending *p, const struct wire_connec
     c->slot = a->slot;
     c->slot_use = a->slot_use;
     cell_taken(c, &slot->holders);
+    atomic_store(&s->conn.lowat, lowat);
     return 0;
   }
   case CELL_TAKEN:
     if (slot->use != a->slot_use || atomic_load(&slot->state) != ARENA_LIVE)
       return -ECONNRESET;
     conn_join(&s->conn, slot, a->slot_use);
+    atomic_store(&s->conn.lowat, lowat);
     if (p->joined_late)
       conn_hold(&s->conn);
     return 0;

@@ -11,6 +11,7 @@
 #include "arenas.h"
 #include "fdtab.h"
 #include "libc.h"
+#include "manners.h"
 #include "pending.h"
 #include "seat.h"
 #include "session.h"
@@ -75,19 +76,6 @@ int relay_address(int fd, bool peer, struct sockaddr_storage *sa, socklen_t *len
 
 /* -- the numbers -- */
 
-static void copy_manners(int from, int to) {
-  static const int timeouts[] = {SO_RCVTIMEO, SO_SNDTIMEO};
-  int flags = libc_real()->fcntl(from, F_GETFL);
-  if (flags >= 0 && (flags & O_NONBLOCK))
-    libc_real()->fcntl(to, F_SETFL, libc_real()->fcntl(to, F_GETFL) | O_NONBLOCK);
-  for (size_t i = 0; i < 2; i++) {
-    struct timeval t;
-    socklen_t len = sizeof t;
-    if (libc_real()->getsockopt(from, SOL_SOCKET, timeouts[i], &t, &len) == 0)
-      libc_real()->setsockopt(to, SOL_SOCKET, timeouts[i], &t, sizeof t);
-  }
-}
-
 struct replacing {
   const struct sock *sock;
   int pair;
@@ -118,7 +106,7 @@ int relay_convert(int fd, const char *what) {
     rc = -EINPROGRESS;
   if (rc == 0) {
     struct replacing r = {s, g.pair};
-    copy_manners(fd, g.pair);
+    manners_copy(fd, g.pair);
     fdtab_each(replace_if_same, &r);
     libc_real()->close(g.pair);
   } else {

@@ -368,6 +368,8 @@ static struct serve_conn *accept_one(struct serve *s) {
   /* Until the program has it, closing it resets the peer, as closing a listener does to its backlog. */
   struct linger reset = {1, 0};
   setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &(int){1}, sizeof(int)); /* the listener's would hide a flight */
+  setsockopt(c->fd, SOL_SOCKET, SO_PEEK_OFF, &(int){-1}, sizeof(int));
   return c;
 }
 

@@ -195,6 +195,13 @@ HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t
     rc = pending_so_error(s, fd, &error);
     if (rc == 0)
       rc = answer(&error, sizeof error, value, len, false);
+  } else if (level == SOL_SOCKET && name == SO_RCVLOWAT && kind != SOCK_PLAIN) {
+    error = atomic_load(&s->conn.lowat);
+    error = error > 1 ? error : 1;
+    rc = answer(&error, sizeof error, value, len, false);
+  } else if (level == IPPROTO_TCP && name == TCP_ZEROCOPY_RECEIVE) {
+    errno = ENOPROTOOPT; /* sealed bytes, past the record engine */
+    rc = -1;
   } else {
     rc = libc_real()->getsockopt(fd, level, name, value, len);
     if (rc == 0 && kind == SOCK_CONN && level == SOL_SOCKET && name == SO_ERROR && *len == sizeof error) {
@@ -206,6 +213,33 @@ HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t
   }
   sock_put(s);
   return rc;
+}
+
+/* What a protected connection cannot have: the errno. As kernels say it that have not got it either. */
+static int refused(int level, int name) {
+  if (level == IPPROTO_TCP && name == TCP_ULP)
+    return ENOPROTOOPT; /* a second protection layer over ours would garble both */
+  if (level == IPPROTO_TCP && name == TCP_REPAIR)
+    return EPERM; /* the stream's state is not in the kernel alone */
+  if (level == SOL_SOCKET && (name == SO_PEEK_OFF || name == SO_ZEROCOPY))
+    return EOPNOTSUPP; /* of sealed bytes */
+  return 0;
+}
+
+/* The kernel would count sealed bytes, some of which are in our hands already. */
+static int set_lowat(struct sock *s, const void *value, socklen_t len) {
+  int lowat;
+  if (len < (socklen_t)sizeof lowat) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (pages_readable(value, sizeof lowat) != sizeof lowat) {
+    errno = EFAULT;
+    return -1;
+  }
+  memcpy(&lowat, value, sizeof lowat);
+  atomic_store(&s->conn.lowat, lowat < 0 ? INT_MAX : lowat);
+  return 0;
 }
 
 HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
@@ -233,10 +267,11 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
     rc = libc_real()->setsockopt(s->listener->real, level, name, value, len);
     if (rc == 0 && level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
       libc_real()->setsockopt(fd, level, name, value, len);
-  } else if (level == IPPROTO_TCP && name == TCP_ULP) {
-    /* A second protection layer over ours would garble both. */
-    errno = ENOPROTOOPT;
+  } else if (refused(level, name)) {
+    errno = refused(level, name);
     rc = -1;
+  } else if (level == SOL_SOCKET && name == SO_RCVLOWAT && kind != SOCK_PLAIN) {
+    rc = set_lowat(s, value, len);
   } else {
     rc = libc_real()->setsockopt(fd, level, name, value, len);
   }
