@@ -245,6 +245,7 @@ static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
   memset(&slot->r_have, 0, (size_t)((uint8_t *)&slot->w_off - (uint8_t *)&slot->r_have));
   slot->w_off = slot->w_len = slot->w_busy = slot->w_room = 0;
   slot->w_shut = slot->w_dirty = slot->w_tight = 0;
+  slot->connect0 = 0;
   slot->w_error = 0;
   atomic_store(&slot->w_key_update, 0);
   int rc = init_lock(&slot->rlock);

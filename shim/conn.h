@@ -56,6 +56,10 @@ ssize_t conn_writev(struct conn *c, int fd, const struct iovec *iov, int iovcnt,
  * pipe): accepted even where there is no room, as sealed bytes that are still to be sent. */
 #define CONN_KEEP 0x00800000
 
+/* Is the next connect() the first to hear that the socket is connected? Tells whether it was, and what it is from
+ * here on. It is the connection's affair and not the process's: forked processes share it. */
+bool conn_connect0(struct conn *c, bool next);
+
 /* shutdown(): SHUT_WR flushes and sends close_notify, then half-closes TCP. */
 int conn_shutdown(struct conn *c, int fd, int how);
 

@@ -93,6 +93,15 @@ static void shut_read(struct conn_op *op, bool shut) {
   }
 }
 
+bool conn_connect0(struct conn *c, bool next) {
+  struct conn_op op;
+  if (conn_begin(&op, c, -1) != 0)
+    return false;
+  bool was = atomic_exchange(&op.s->connect0, next);
+  conn_end(&op);
+  return was;
+}
+
 int conn_shutdown(struct conn *c, int fd, int how) {
   struct conn_op op;
   int keep = errno;
@@ -106,6 +115,7 @@ int conn_shutdown(struct conn *c, int fd, int how) {
   /* The kernel has the last word, on a bad `how` and on a connection that is gone as well. */
   int rc = libc_real()->shutdown(fd, how);
   if (begun) {
+    atomic_store(&op.s->connect0, 0);
     /* The peer's close_notify may be behind data that nobody has read. */
     if (open && how != SHUT_RD && is_closed(fd))
       conn_kernel_error(fd);

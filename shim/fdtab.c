@@ -91,7 +91,6 @@ struct sock *sock_new(enum sock_kind kind) {
     s->next_free = NULL;
     s->listener = NULL;
     s->pending = NULL;
-    atomic_store(&s->connect0, false);
     memset(&s->conn, 0, sizeof s->conn);
     lock_reset(&s->lock);
     atomic_store(&s->fds, 0);

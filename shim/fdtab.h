@@ -38,8 +38,6 @@ struct sock {
   _Atomic uint32_t fds;  /* numbers in the table; 0 after the last close() */
   _Atomic uint32_t kind; /* enum sock_kind; PENDING becomes CONN or FAILED in place */
   struct lock lock;      /* guards changes of kind and what hangs on it */
-  /* Connected, but no connect() has said so yet: as with TCP the next one answers 0, and those after it EISCONN. */
-  _Atomic bool connect0;
   struct listener *listener;
   struct pending *pending;
   struct conn conn;

@@ -68,7 +68,7 @@ int pending_result(struct sock *s, struct pending *p, int fd) {
   if (p->closed)
     return fail(EBADF);
   if (atomic_load(&s->kind) == SOCK_CONN) {
-    atomic_store(&s->connect0, false);
+    conn_connect0(&s->conn, false);
     errno = keep;
     return 0;
   }
@@ -130,7 +130,7 @@ int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, soc
   if (kind == SOCK_CONN) {
     if (unspec)
       return disconnect_conn(s, fd);
-    return atomic_exchange(&s->connect0, false) ? 0 : fail(EISCONN);
+    return conn_connect0(&s->conn, false) ? 0 : fail(EISCONN);
   }
   if (kind == SOCK_PLAIN)
     return libc_real()->connect(fd, sa, len);

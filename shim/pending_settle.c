@@ -236,7 +236,7 @@ static void succeed(struct sock *s, struct pending *p, int fd, const struct wire
     if (rc == 0) {
       left = leave(s, p, SOCK_CONN);
       cell_drop(p->cell);
-      atomic_store(&s->connect0, true);
+      conn_connect0(&s->conn, true);
     }
   }
   lock_drop(&s->lock, &inner);

@@ -111,7 +111,8 @@ struct arena_slot {
   uint8_t w_shut; /* close_notify sealed; nothing may follow */
   uint8_t w_dirty;
   uint8_t w_tight; /* the kernel took less than SO_MEMINFO promised: ask poll() as well */
-  uint8_t w_pad;
+  /* Connected, but no connect() has said so yet: as with TCP the next one answers 0, and those after it EISCONN. */
+  _Atomic uint8_t connect0;
   int32_t w_error;
   _Atomic uint32_t w_key_update; /* the reader saw update_requested: the writer answers before its next record */
   _Atomic uint32_t revoked;      /* set by the daemon: errno for every further call, 0 if none */

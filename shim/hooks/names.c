@@ -350,7 +350,6 @@ HOOK int shutdown(int fd, int how) {
     break;
   case SOCK_CONN:
     rc = conn_shutdown(&s->conn, fd, how);
-    atomic_store(&s->connect0, false);
     break;
   default:
     rc = libc_real()->shutdown(fd, how);

@@ -62,7 +62,7 @@ def prepare(t):
     t.random_config = t.both(*range(first, first + PORTS), allow=[agent_id], rule={"truncation": "eof"})
 
 
-def run(t, items, timeout=600):
+def run(t, items, timeout=240):
     """[(native, native, wrapped)] of each item: "SEED", or "SEED OP,OP"."""
     first = ports(t, "wrapped")
     with t.watch(*range(first, first + PORTS), expect=False):

@@ -16,7 +16,7 @@
 
 _Thread_local int sigpipes;
 
-static const struct op *const tables[] = {ops_life, ops_io, ops_wait, ops_fd};
+static const struct op *const tables[] = {ops_life, ops_io, ops_wait, ops_fd, ops_proc, ops_option};
 enum { TABLES = sizeof tables / sizeof *tables };
 
 static const struct op *choose(void) {
@@ -110,6 +110,46 @@ static bool turn(int worker, int op) {
   return true;
 }
 
+/* Waits until the worker's process is over, all that it held closed. */
+static void bury(int index) {
+  char path[64], text[256];
+  snprintf(path, sizeof path, "/proc/%d/stat", W->worker[index].pid);
+  for (int i = 0; i < 50000; i++) {
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f)
+      fclose(f);
+    text[n] = 0;
+    const char *p = strrchr(text, ')');
+    if (!p || p[2] == 'Z' || p[2] == 'X')
+      break;
+    usleep(200);
+  }
+  W->worker[index].alive = false;
+  worker_drop(&W->worker[index]);
+}
+
+/* What threads waited for has come: they say so before anybody goes on. */
+static void jobs_end(void) {
+  for (int w = 0; w < WORKERS; w++) {
+    struct worker *x = &W->worker[w];
+    struct timespec until;
+    if (!x->alive || !x->job.active || !job_must_end(&x->job))
+      continue;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    int rc;
+    while ((rc = sem_timedwait(&x->job.end, &until)) != 0 && errno == EINTR) {
+    }
+    if (rc == 0) {
+      job_said(x);
+    } else {
+      say("  HANG: %c's thread", 'A' + w);
+      W->over = true;
+    }
+  }
+}
+
 static void everybody_settles(void) {
   for (int w = 0; w < WORKERS; w++) {
     if (W->worker[w].alive)
@@ -164,7 +204,7 @@ static void setup(uint64_t seed) {
   W->seed = seed;
   W->objects = W->conns = W->taken = 0;
   W->len = 0;
-  W->settle = -1;
+  W->settle = W->dying = -1;
   W->over = false;
   sem_init(&W->done, 1, 0);
   for (int w = 0; w < WORKERS; w++) {
@@ -198,6 +238,10 @@ static void run_seed(uint64_t seed, const bool *keep) {
       }
       break;
     }
+    if (W->dying >= 0)
+      bury(W->dying);
+    W->dying = -1;
+    jobs_end();
   }
   finish();
 }

@@ -54,7 +54,7 @@ static void op_dup(void) {
 }
 
 static void op_nonblock(void) {
-  int i = pick(K_SOCKET), on = (int)draw(2);
+  int i = pick_quiet(K_SOCKET), on = (int)draw(2);
   if (i < 0)
     return;
   struct object *o = object_of(i);
@@ -80,7 +80,7 @@ static void op_cloexec(void) {
 }
 
 static void op_queued(void) {
-  int i = pick(K_SOCKET), n = -1;
+  int i = pick_quiet(K_SOCKET), n = -1;
   if (i < 0)
     return;
   struct object *o = object_of(i);
@@ -98,9 +98,11 @@ static void op_queued(void) {
 }
 
 static void op_names(void) {
-  int i = chance(95) ? pick(K_SOCKET) : -1;
+  int i = chance(95) ? pick_quiet(K_SOCKET) : -1;
+  if (i >= 0 && object_of(i)->kind == K_CONN && unread(object_of(i)) > EXACT)
+    return; /* whether the reset behind so much has come is open */
   struct sockaddr_in a = {0};
-  socklen_t len = chance(90) ? sizeof a : (socklen_t)draw(20);
+  socklen_t room = chance(90) ? sizeof a : (socklen_t)draw(20), len = room;
   int fd = i < 0 ? a_bad_number() : me->table[i].fd;
   bool peer = chance(50);
   if (i >= 0)
@@ -114,6 +116,10 @@ static void op_names(void) {
     if (W->port[p] == ntohs(a.sin_port))
       which = p;
   }
+  if (room < sizeof a) { /* the port may be cut */
+    say("  %u bytes", len);
+    return;
+  }
   say("  %u bytes, family %d, port %s", len, a.sin_family,
       which >= 0   ? "of a listener"
       : a.sin_port ? "another"
@@ -121,7 +127,7 @@ static void op_names(void) {
 }
 
 static void op_error(void) {
-  int i = pick(K_SOCKET), e = -1;
+  int i = pick_quiet(K_SOCKET), e = -1;
   socklen_t len = sizeof e;
   if (i < 0)
     return;

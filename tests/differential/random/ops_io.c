@@ -281,6 +281,10 @@ static void op_write(void) {
     n %= 16000; /* how much more goes out before the reset is here is open */
   if (o->kind == K_CONN && peer_takes_none(o) && how == W_SENDMMSG)
     how = W_SENDMSG;
+  if (o->kind == K_CONN && reader_at(o)) { /* in one piece, or it is open what the reader sees */
+    n %= 1400;
+    how = W_SEND;
+  }
   if (how >= W_SEND)
     flags = (chance(20) ? MSG_DONTWAIT : 0) | (chance(15) ? MSG_NOSIGNAL : 0) | (chance(10) ? MSG_MORE : 0);
   settle(i);

@@ -63,13 +63,14 @@ void op_listen(void) {
 
 /* Calls that do not fit what the socket is. */
 static void op_misfit(void) {
-  int i = pick(K_SOCKET);
+  int i = pick_quiet(K_SOCKET);
   if (i < 0)
     return;
   struct object *o = object_of(i);
   int fd = me->table[i].fd;
   struct sockaddr_in a = at_port(dead_port());
   long rc;
+  settle(i);
   switch (draw(4)) {
   case 0:
     if (o->kind == K_FRESH)
@@ -135,15 +136,31 @@ static void wait_connected(int fd, struct sockaddr_in *a) {
     int tries = 0;
     do
       rc = connect(fd, (struct sockaddr *)a, sizeof *a);
-    while (rc != 0 && (errno == EALREADY || errno == EINTR) && usleep(500) == 0 && ++tries < 20000);
+    while (rc != 0 && (errno == EALREADY || errno == EINTR) && (usleep(500), ++tries < 20000));
     say("  connect again = %s", answer(rc, errno));
   }
   }
 }
 
+/* A signal came while a blocking connect() waited: it goes on, and ends as if it had not been interrupted. */
+static long connect_interrupted(int fd, const struct sockaddr_in *a) {
+  struct pollfd p = {.fd = fd, .events = POLLOUT};
+  int e = 0;
+  socklen_t len = sizeof e;
+  if (AGAIN(poll(&p, 1, 10000)) != 1)
+    return -1;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len);
+  if (e == 0)
+    connect(fd, (const struct sockaddr *)a, sizeof *a); /* answers 0; the one after it EISCONN */
+  errno = e;
+  return e ? -1 : 0;
+}
+
 static long connect_with(int fd, struct object *o, uint16_t port) {
   struct sockaddr_in a = at_port(port);
   long rc = connect(fd, (struct sockaddr *)&a, sizeof a);
+  if (rc != 0 && errno == EINTR && !o->nonblock)
+    rc = connect_interrupted(fd, &a);
   say(" connect(%d%s) = %s", fd, o->nonblock ? " nonblock" : "", answer(rc, errno));
   if (rc == 0 || (errno != EINPROGRESS && errno != EINTR))
     return rc;
@@ -177,6 +194,9 @@ static int a_listener(void) {
 
 void op_connect(void) {
   int one = 1, i = chance(40) ? pick(K_FRESH) : -1, listener = a_listener();
+  /* The keys are in the process that connects: one that has had the socket since before cannot use it. */
+  if (i >= 0 && object_of(i)->shared)
+    i = -1;
   if (!room() || listener < 0)
     return;
   if (i < 0) {
@@ -211,7 +231,8 @@ void op_connect(void) {
 /* A port where nobody listens, and the same socket once more. */
 static void op_refused(void) {
   int i = pick(K_FRESH);
-  if (i < 0)
+  /* Of a socket that another process has had since before, a second connect() does not hear why the first failed. */
+  if (i < 0 || object_of(i)->shared)
     return;
   struct object *o = object_of(i);
   int fd = me->table[i].fd;
@@ -240,25 +261,20 @@ static void op_unspec(void) {
 }
 
 /* ---- accept ---- */
-static void accepted(struct object *l, int fd, bool nonblock) {
-  int one = 1, c = l->queue[0];
-  struct sockaddr_in a = {0};
-  socklen_t len = sizeof a;
+void accepted(struct object *l, int fd, bool nonblock) {
+  int c = l->queue[0];
   memmove(l->queue, l->queue + 1, sizeof l->queue - sizeof l->queue[0]);
   l->queued--;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   int object = object_new(K_CONN);
   W->object[object].conn = c;
   W->object[object].side = 1;
   W->object[object].nonblock = nonblock;
   W->conn[c].listener = -1;
   number_add(fd, object);
-  if (getpeername(fd, (struct sockaddr *)&a, &len) == 0 && ntohs(a.sin_port) != W->conn[c].client_port)
-    say("  another peer than expected");
 }
 
 void op_accept(void) {
-  int i = pick(K_LISTENER);
+  int i = pick_quiet(K_LISTENER);
   if (i < 0 || !room())
     return;
   struct object *l = object_of(i);
@@ -282,6 +298,11 @@ void op_accept(void) {
     close((int)fd);
     return;
   }
+  int one = 1, c = l->queue[0];
+  len = sizeof a;
+  setsockopt((int)fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (getpeername((int)fd, (struct sockaddr *)&a, &len) == 0 && ntohs(a.sin_port) != W->conn[c].client_port)
+    say("  another peer than expected");
   accepted(l, (int)fd, how == 2 && (flags & SOCK_NONBLOCK));
 }
 

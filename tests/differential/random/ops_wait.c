@@ -39,17 +39,17 @@ static void op_poll(void) {
   int n = 1 + (int)draw(5), ready = 0;
   settle_all();
   for (int k = 0; k < n; k++) {
-    int i = chance(90) ? pick(K_SOCKET) : -1;
+    int i = chance(90) ? pick_quiet(K_SOCKET) : -1;
     of[k] = i < 0 ? NULL : object_of(i);
     p[k] = (struct pollfd){.fd = i >= 0 ? me->table[i].fd : chance(50) ? -1 : 777, .events = (short)a_mask()};
     if (chance(10))
       p[k].events |= POLLRDNORM | POLLWRNORM;
   }
   bool pp = chance(40);
-  struct timespec t = {.tv_nsec = chance(10) ? 2000000 : 0};
+  struct timespec t = {.tv_nsec = chance(10) ? 1000000 : 0};
   sigset_t none;
   sigemptyset(&none);
-  long rc = AGAIN(pp ? ppoll(p, (nfds_t)n, &t, chance(50) ? &none : NULL) : poll(p, (nfds_t)n, chance(90) ? 0 : 2));
+  long rc = AGAIN(pp ? ppoll(p, (nfds_t)n, &t, chance(50) ? &none : NULL) : poll(p, (nfds_t)n, chance(90) ? 0 : 1));
   for (int k = 0; k < n; k++) {
     unsigned mask = of[k] ? told(of[k], (unsigned)p[k].revents) : (unsigned)p[k].revents;
     ready += mask != 0;
@@ -69,7 +69,7 @@ static void op_select(void) {
     use[s] = chance(75) ? &set[s] : NULL;
   }
   for (int k = 0; k < n; k++) {
-    int i = pick(K_SOCKET);
+    int i = pick_quiet(K_SOCKET);
     if (i < 0)
       return;
     of[k] = object_of(i);
@@ -80,8 +80,8 @@ static void op_select(void) {
         FD_SET(fds[k], &set[s]);
     }
   }
-  struct timeval tv = {.tv_usec = chance(10) ? 2000 : 0};
-  struct timespec ts = {.tv_nsec = chance(10) ? 2000000 : 0};
+  struct timeval tv = {.tv_usec = chance(10) ? 1000 : 0};
+  struct timespec ts = {.tv_nsec = chance(10) ? 1000000 : 0};
   fd_set before[3] = {set[0], set[1], set[2]};
   long rc;
   bool ps = chance(40);
@@ -148,7 +148,7 @@ static void op_epoll_wait(void) {
   int fd = me->table[e].fd;
   uint32_t how = draw(3);
   long n = AGAIN(how == 0   ? epoll_wait(fd, ev, 64, 0)
-                 : how == 1 ? epoll_pwait(fd, ev, 64, chance(20) ? 2 : 0, NULL)
+                 : how == 1 ? epoll_pwait(fd, ev, 64, chance(20) ? 1 : 0, NULL)
                             : epoll_pwait2(fd, ev, 64, &t, NULL));
   say(" (%d)%s", fd, n < 0 ? answer(n, errno) : "");
   if (n > 0)

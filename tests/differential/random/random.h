@@ -58,6 +58,7 @@ struct object { /* an open file description */
   uint16_t port;
   int queue[QUEUE], queued; /* a listener's connections */
   bool shut;                /* a listener after shutdown() */
+  bool shared;              /* other processes have, or had, a number for it since before it was connected */
 };
 
 struct direction {    /* what one side sends */
@@ -111,6 +112,7 @@ struct world {
   sem_t done;
   int turn;   /* whose */
   int op;     /* which, or one of these */
+  int dying;  /* a worker that is about to end, or -1 */
   int settle; /* a listener that must have its connection before anybody goes on, or -1 */
   bool over;  /* it cannot go on */
   struct worker worker[WORKERS];
@@ -146,11 +148,12 @@ void give_up(const char *why);
 int object_new(enum kind kind);
 int conn_new(void);
 void number_add(int fd, int object);
-int number_find(int fd);            /* index in the table, or -1 */
-void number_drop(int index);        /* closed: the object may end with it */
-void worker_drop(struct worker *w); /* all its numbers */
-int pick(unsigned kinds);           /* an index, or -1 */
-int pick_quiet(unsigned kinds);     /* none that a thread reads, none that is vague */
+int number_find(int fd);                /* index in the table, or -1 */
+void number_drop(int index);            /* closed: the object may end with it */
+void worker_drop(struct worker *w);     /* all its numbers */
+bool reader_at(const struct object *o); /* a thread waits for what o sends */
+int pick(unsigned kinds);               /* an index, or -1 */
+int pick_quiet(unsigned kinds);         /* none that a thread reads, none that is vague */
 struct object *object_of(int index);
 struct connection *conn_of(const struct object *o);
 uint64_t unread(const struct object *o);      /* bytes for this side */
@@ -188,10 +191,10 @@ extern const struct op ops_life[], ops_io[], ops_wait[], ops_fd[], ops_proc[], o
 void op_listen(void);
 void op_connect(void);
 void op_accept(void);
+void accepted(struct object *l, int fd, bool nonblock); /* fd is of the first in l's queue */
 extern _Thread_local int sigpipes;
 void worker_loop(int index) __attribute__((noreturn));
 bool job_must_end(const struct job *j);
 void job_said(struct worker *w);
-void sys_exit_quietly(void);
 
 #endif

@@ -98,11 +98,11 @@ static void wait_mask(int fd, short events, short all, const char *what) {
   give_up("settle");
 }
 
-/* A FIN. The mask cannot tell: one's own shutdown(SHUT_RD) looks the same. */
-static void wait_end(int fd) {
+/* A FIN or a reset. The mask cannot tell: after a shutdown() of one's own it looks the same. */
+static void wait_end(int fd, bool reset) {
   struct tcp_info i;
   for (uint64_t end = now_ms() + 10000; info(fd, &i);) {
-    if (i.tcpi_state >= TCP_TIME_WAIT && i.tcpi_state != TCP_LISTEN)
+    if (i.tcpi_state == TCP_CLOSE || (!reset && i.tcpi_state >= TCP_TIME_WAIT && i.tcpi_state != TCP_LISTEN))
       return;
     if (now_ms() > end) {
       say("  NEVER CAME: the end on %d, state %d", fd, i.tcpi_state);
@@ -110,7 +110,7 @@ static void wait_end(int fd) {
     }
     nap(50);
   }
-  wait_mask(fd, POLLRDHUP, POLLRDHUP, "the end");
+  wait_mask(fd, POLLRDHUP, reset ? POLLHUP : POLLRDHUP, "the end"); /* no TCP socket */
 }
 
 static void settle_conn(int fd, const struct object *o) {
@@ -119,9 +119,9 @@ static void settle_conn(int fd, const struct object *o) {
   if (unread(o) > EXACT) /* an end comes after them */
     wait_mask(fd, POLLIN, POLLIN, "bytes");
   else if (c->reset[o->side])
-    wait_mask(fd, POLLHUP, POLLHUP, "the reset");
+    wait_end(fd, true);
   else if (c->from[!o->side].fin)
-    wait_end(fd);
+    wait_end(fd, false);
   else if (unread(o) > 0) {
     for (uint64_t end = now_ms() + 10000; info(fd, &i) && i.tcpi_bytes_received < c->from[!o->side].wire;) {
       if (now_ms() > end) {
@@ -139,7 +139,7 @@ void settle(int index) {
   int fd = me->table[index].fd;
   if (o->kind == K_CONN && !conn_of(o)->vague[o->side])
     settle_conn(fd, o);
-  if (o->kind == K_LISTENER && o->queued > 0 && !o->shut)
+  if (o->kind == K_LISTENER && o->queued > 0 && !o->shut && !o->reader)
     wait_mask(fd, POLLIN, POLLIN, "a connection");
 }
 
@@ -153,7 +153,7 @@ bool thread_sleeps(pid_t pid, int tid) {
   char path[64], text[256];
   int asleep = 0;
   snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
-  for (int i = 0; i < 2000 && asleep < 4; i++) {
+  for (int i = 0; i < 2000 && asleep < 8; i++) {
     long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (fd < 0)
       return false;
@@ -164,5 +164,5 @@ bool thread_sleeps(pid_t pid, int tid) {
     asleep = p && p[1] && p[2] == 'S' ? asleep + 1 : 0;
     nap(300);
   }
-  return asleep >= 4;
+  return asleep >= 8;
 }

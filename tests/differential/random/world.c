@@ -165,6 +165,8 @@ void number_drop(int index) {
 }
 
 void worker_drop(struct worker *w) {
+  if (w->job.active)
+    W->object[w->job.object].reader = w->job.active = false;
   for (int i = 0; i < w->count; i++)
     unref(w->table[i].object);
   w->count = 0;
@@ -172,6 +174,15 @@ void worker_drop(struct worker *w) {
 
 struct object *object_of(int index) {
   return &W->object[me->table[index].object];
+}
+
+bool reader_at(const struct object *o) {
+  for (int i = 0; i < W->objects; i++) {
+    const struct object *p = &W->object[i];
+    if (p->kind == K_CONN && p->conn == o->conn && p->side != o->side && p->reader)
+      return true;
+  }
+  return false;
 }
 
 static int pick_from(unsigned kinds, bool quiet) {
