@@ -3,7 +3,7 @@
  * conn_pages.c - asks the kernel whether a page can be read or written, and remembers what it said.
  *
  * A handler for SIGSEGV would be another way, and take part in every program's own. The questions are system calls
- * that copy a word of the page and change nothing: 85 ns to read, 150 to write, where all that a small write costs
+ * that copy a word of the page and change nothing: 115 ns to read, 185 to write, where all that a small write costs
  * beyond TCP's own is 300. So good pages are remembered, until the program unmaps or protects memory
  * (hooks/memory.c). What is unmapped inside the C library (a large block is freed, and written from all the same)
  * and a file that is cut off under its mapping are not seen: that is as it would be without a look.

@@ -146,12 +146,48 @@ static void config_path(char *path, size_t size) {
   snprintf(path + at, size - at, "%s", given);
 }
 
+/* As it was before chroot(): the file, open (hidden; or a negative errno), and its path. */
+static struct {
+  _Atomic bool jailed;
+  int fd;
+  char path[WIRE_PATH_MAX];
+} kept = {.fd = -ENOENT};
+
+void hello_keep_config(void) {
+  if (atomic_load(&kept.jailed))
+    return;
+  if (kept.fd >= 0)
+    fdtab_unhide_close(&kept.fd);
+  config_path(kept.path, sizeof kept.path);
+  kept.fd = open_config(kept.path);
+  if (kept.fd >= 0 && fdtab_hide(&kept.fd) != 0) {
+    libc_real()->close(kept.fd);
+    kept.fd = -EMFILE;
+  }
+}
+
+void hello_jailed(void) { atomic_store(&kept.jailed, true); }
+
+/* The configuration and its path. The number, which is the caller's to close, or a negative errno. */
+static int find_config(char *path, size_t size) {
+  if (!atomic_load(&kept.jailed)) {
+    config_path(path, size);
+    return open_config(path);
+  }
+  snprintf(path, size, "%s", kept.path);
+  if (kept.fd < 0)
+    return kept.fd;
+  int fd = libc_real()->fcntl(kept.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (fd >= 0)
+    fdtab_fresh(fd);
+  return fd < 0 ? -errno : fd;
+}
+
 static void compose(struct work *w, uint32_t flags, size_t *length, int *config) {
   struct message *m = &w->message;
   char *path = w->path;
   size_t used = 0;
-  config_path(path, sizeof w->path);
-  *config = open_config(path);
+  *config = find_config(path, sizeof w->path);
   m->hello = (struct wire_hello){.pid = (uint32_t)getpid(),
                                  .flags = flags | rings_state() | (getpid() == 1 ? WIRE_HELLO_CONTAINER : 0)};
   if (*config < 0)

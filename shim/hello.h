@@ -21,6 +21,10 @@ struct hello_answer {
  * served here); complains where the operator must act. */
 int hello_exchange(int control, uint32_t flags, struct hello_answer *out);
 
+/* Before chroot() and when it has succeeded: from then on the configuration is what it was before. */
+void hello_keep_config(void);
+void hello_jailed(void);
+
 /* Was the configuration what the daemon did not like, the last time? */
 bool hello_config_refused(void);
 

@@ -20,6 +20,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -99,6 +100,8 @@
   X(int, setregid, (gid_t, gid_t))                                                                 \
   X(int, setresuid, (uid_t, uid_t, uid_t))                                                         \
   X(int, setresgid, (gid_t, gid_t, gid_t))                                                         \
+  X(int, chroot, (const char *))                                                                   \
+  X(int, fstat, (int, struct stat *))                                                              \
   X(void, _exit, (int))                                                                            \
   X(void, _Exit, (int))                                                                            \
   X(void *, dlopen, (const char *, int))                                                           \

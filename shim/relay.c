@@ -57,21 +57,35 @@ static int give(void *arg) {
   return 0;
 }
 
-int relay_address(int fd, bool peer, struct sockaddr_storage *sa, socklen_t *len) {
+struct relay_name {
   struct sockaddr_un sun;
   struct sockaddr_storage local, remote;
-  socklen_t sun_len = sizeof sun, local_len, remote_len;
+  socklen_t local_len, remote_len;
+};
+
+static bool read_name(int fd, struct relay_name *n) {
+  socklen_t len = sizeof n->sun;
   struct ucred cred;
-  int keep = errno, found = 0;
-  if (libc_real()->getpeername(fd, (struct sockaddr *)&sun, &sun_len) == 0 && sun.sun_family == AF_UNIX &&
-      relayname_read(&sun, sun_len, &local, &local_len, &remote, &remote_len) == 0 &&
-      transport_peer_trusted(fd, &cred)) {
-    *sa = peer ? remote : local;
-    *len = peer ? remote_len : local_len;
-    found = 1;
-  }
+  int keep = errno;
+  bool found = libc_real()->getpeername(fd, (struct sockaddr *)&n->sun, &len) == 0 && n->sun.sun_family == AF_UNIX &&
+               relayname_read(&n->sun, len, &n->local, &n->local_len, &n->remote, &n->remote_len) == 0 &&
+               transport_peer_trusted(fd, &cred);
   errno = keep;
   return found;
+}
+
+int relay_address(int fd, bool peer, struct sockaddr_storage *sa, socklen_t *len) {
+  struct relay_name n;
+  if (!read_name(fd, &n))
+    return 0;
+  *sa = peer ? n.remote : n.local;
+  *len = peer ? n.remote_len : n.local_len;
+  return 1;
+}
+
+bool relay_inode(int fd, uint32_t *inode) {
+  struct relay_name n;
+  return read_name(fd, &n) && relayname_inode(&n.sun, inode) == 0;
 }
 
 /* -- the numbers -- */

@@ -8,6 +8,7 @@
 #define SHIM_RELAY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 /* Is this number a connection of ours (connected, or on its way there)? */
@@ -20,5 +21,7 @@ int relay_convert(int fd, const char *what);
 /* What a relayed number answers for itself: its TCP addresses, as the daemon's end of the pair spells them. 1: *sa is
  * it; 0: this is no relay's. errno is left alone. */
 int relay_address(int fd, bool peer, struct sockaddr_storage *sa, socklen_t *len);
+/* The same with the inode that its TCP socket had: programs tell each other which descriptor they pass by it. */
+bool relay_inode(int fd, uint32_t *inode);
 
 #endif

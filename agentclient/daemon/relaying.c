@@ -14,8 +14,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool is_connected_tcp(int fd) {
@@ -46,17 +46,15 @@ static void name_after(int end, int tcp, const struct arena_slot *slot) {
   struct sockaddr_un sun;
   struct sockaddr_storage local = {0}, remote = {0};
   socklen_t local_len = sizeof local, remote_len = sizeof remote;
-  uint32_t unique = 0;
-  if (getsockname(tcp, (struct sockaddr *)&local, &local_len) != 0)
+  struct stat st;
+  if (fstat(tcp, &st) != 0 || getsockname(tcp, (struct sockaddr *)&local, &local_len) != 0)
     return;
   if (getpeername(tcp, (struct sockaddr *)&remote, &remote_len) != 0) { /* after a reset TCP cannot tell */
     remote = slot->peer;
     remote_len = slot->peer_len <= sizeof remote ? slot->peer_len : 0;
   }
-  if (getrandom(&unique, sizeof unique, GRND_NONBLOCK) != (ssize_t)sizeof unique)
-    return;
-  socklen_t len =
-      relayname_write(&sun, unique, (struct sockaddr *)&local, local_len, (struct sockaddr *)&remote, remote_len);
+  socklen_t len = relayname_write(&sun, (uint32_t)st.st_ino, (struct sockaddr *)&local, local_len,
+                                  (struct sockaddr *)&remote, remote_len);
   (void)bind(end, (struct sockaddr *)&sun, len);
 }
 

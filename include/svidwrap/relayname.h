@@ -4,8 +4,8 @@
  * abstract name that spells them, so that whoever holds the program's end, in whatever image, can read them with
  * getpeername(). Writer (daemon) and reader (shim) in one place.
  *
- * "svidwrap/relay/" + 8 hex digits that make it unique + local + remote, each "4" or "6" (the family that the program
- * saw), 32 hex digits of the address as in rules_entry, 4 of the port.
+ * "svidwrap/relay/" + 8 hex digits (the TCP socket's inode, which makes it unique) + local + remote, each "4" or "6"
+ * (the family that the program saw), 32 hex digits of the address as in rules_entry, 4 of the port.
  */
 #ifndef SVIDWRAP_RELAYNAME_H
 #define SVIDWRAP_RELAYNAME_H
@@ -32,14 +32,14 @@ static inline void relayname_put(char out[RELAYNAME_ADDR + 1], const struct sock
 }
 
 /* The address to bind() the daemon's end to; returns its length. */
-static inline socklen_t relayname_write(struct sockaddr_un *sun, uint32_t unique, const struct sockaddr *local,
+static inline socklen_t relayname_write(struct sockaddr_un *sun, uint32_t inode, const struct sockaddr *local,
                                         socklen_t local_len, const struct sockaddr *remote, socklen_t remote_len) {
   char a[RELAYNAME_ADDR + 1], b[RELAYNAME_ADDR + 1];
   relayname_put(a, local, local_len);
   relayname_put(b, remote, remote_len);
   memset(sun, 0, sizeof *sun);
   sun->sun_family = AF_UNIX;
-  snprintf(sun->sun_path + 1, sizeof sun->sun_path - 1, RELAYNAME_PREFIX "%08x%s%s", unique, a, b);
+  snprintf(sun->sun_path + 1, sizeof sun->sun_path - 1, RELAYNAME_PREFIX "%08x%s%s", inode, a, b);
   return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + RELAYNAME_LEN);
 }
 
@@ -69,6 +69,15 @@ static inline int relayname_get(const char *p, struct sockaddr_storage *out, soc
     memcpy(&in6.sin6_addr, addr, 16);
     memcpy(out, &in6, *len = sizeof in6);
   }
+  return 0;
+}
+
+/* The inode in a name that relayname_read() knows. 0 or -1. */
+static inline int relayname_inode(const struct sockaddr_un *sun, uint32_t *inode) {
+  uint8_t b[4];
+  if (relayname_hex(sun->sun_path + sizeof RELAYNAME_PREFIX, 8, b) != 0)
+    return -1;
+  *inode = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
   return 0;
 }
 

@@ -125,6 +125,12 @@ class Compat(harness.Env):
             for path in (self.managed, self.default_agent.socket):
                 os.link(path, root + path)
 
+    def jail(self, directory):
+        """A program that connects from inside a chroot needs the agent's socket in there, as it needs resolv.conf."""
+        if not NATIVE:
+            os.makedirs(directory + os.path.dirname(self.default_agent.socket))
+            os.link(self.default_agent.socket, directory + self.default_agent.socket)
+
     def prepare(self, argv, timeout=60, **more):
         """A step that is not wrapped (initdb, a certificate): has to succeed, says nothing."""
         return self.run(argv, timeout=timeout, **more)

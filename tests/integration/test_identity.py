@@ -202,6 +202,54 @@ def test_workers_of_a_server_that_has_dropped_root_come_and_go(t):
         server.kill(10)
 
 
+# PORT DIRECTORY CODE: listens as root, and an image that it executes locks itself up in the directory before it accepts.
+JAILER = r"""
+import os, signal, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+pid = os.fork()
+if pid == 0:
+    os.dup2(l.fileno(), 9)
+    os.set_inheritable(9, True)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], sys.argv[2]])
+def stop(*_):
+    os.kill(pid, 9)
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+os.wait()
+"""
+JAILED = r"""
+import os, socket, sys
+l = socket.socket(fileno=9)
+os.chroot(sys.argv[1])
+os.chdir("/")
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print("locked up", os.listdir("/"), flush=True)
+while True:
+    with l.accept()[0] as s:
+        s.sendall(s.recv(100))
+"""
+
+
+def test_an_image_that_goes_into_a_jail_serves_the_listener_it_inherited(t):
+    """Dovecot's login processes: no configuration and no agent can be reached from in there. A file of the
+    configuration's name is not asked: it would leave every port alone."""
+    two_users(t)
+    port = t.port()
+    config = t.both(port, allow=[ROOT_ID])
+    jail = os.path.join(t.dir, "jail")
+    os.makedirs(jail + os.path.dirname(config))
+    with open(jail + config, "w") as f:
+        f.write("listen: []\n")
+    server = t.wrapped(config, [PYTHON, "-c", JAILER, str(port), jail, JAILED], name="jailer")
+    server.line("^locked up")
+    with t.watch(port, expect=False):
+        for _ in range(3):
+            assert t.wrapped(config, [PYTHON, "-c", SEVERAL, str(port)]).ok() == f"{port} hello\n".encode()
+    t.audited(direction="inbound", result="allowed", server_spiffe_id=ROOT_ID, client_spiffe_id=ROOT_ID)
+
+
 def test_a_program_that_exec_starts_as_another_user_is_somebody_else(t):
     """setpriv becomes another user and starts the client: identity is the image's own."""
     two_users(t)

@@ -19,6 +19,7 @@ class Suite:
     name = ""     # as on the command line and in differences.yaml
     title = ""    # for people
     left_out = ""  # what of the project's tests is not run, and why
+    shares = 3    # how many pairs of lanes its units are dealt out to: most tests wait for time to pass
     rule = {}     # more keys for the rules, where the comparison would not be fair without
 
     def prepare(self):
