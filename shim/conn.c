@@ -331,6 +331,11 @@ int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg) {
   return rc;
 }
 
+bool conn_moved(const struct conn *c) {
+  return c->slot && c->slot->use == c->use &&
+         atomic_load_explicit(&c->slot->state, memory_order_relaxed) == ARENA_MOVED;
+}
+
 /* The daemon takes a slot back when nobody holds the socket any more, also where a close went past us: then it may be
  * another connection's by now. */
 static bool still_ours(const struct conn *c) { return c->slot && c->slot->use == c->use && !atomic_load(&c->closed); }

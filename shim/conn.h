@@ -81,6 +81,8 @@ void conn_after_fork(struct conn *c);
  * daemon then makes it ARENA_MOVED). The one wait that is made under these locks; give() bounds it. 0, or the
  * negative errno of give() or of a connection that is at its end. */
 int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg);
+/* Has it been moved, by whichever process? */
+bool conn_moved(const struct conn *c);
 /* The other end of that: a copy of the slot, in private memory, that somebody else may have written to. Checks it and
  * makes it a connection of this process. 0 or -EPROTO, -ENOMEM. */
 int conn_adopt(struct conn *c, struct arena_slot *slot);

@@ -37,6 +37,7 @@ void image_before_fork(void) {
   LOCK_NO_CANCEL;
   lock_signals saved;
   pending_fork_prepare();
+  relay_forked();
   shared_before_fork();
   fdtab_before_fork(&saved);
   fork_signals = saved;

@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -104,6 +105,12 @@ static void replace_if_same(int fd, struct sock *s, void *arg) {
   seat_take(&t, r->pair, 0);
 }
 
+static void replace_all(const struct sock *s, int pair) {
+  struct replacing r = {s, pair};
+  fdtab_each(replace_if_same, &r);
+  libc_real()->close(pair);
+}
+
 int relay_convert(int fd, const char *what) {
   LOCK_NO_CANCEL;
   struct sock *s = fdtab_get(fd);
@@ -119,10 +126,8 @@ int relay_convert(int fd, const char *what) {
   else if (atomic_load(&s->kind) == SOCK_PENDING)
     rc = -EINPROGRESS;
   if (rc == 0) {
-    struct replacing r = {s, g.pair};
     manners_copy(fd, g.pair);
-    fdtab_each(replace_if_same, &r);
-    libc_real()->close(g.pair);
+    replace_all(s, g.pair);
   } else {
     session_complain("%s cannot become a protected connection that is relayed: %s%s%s", what, strerror(-rc),
                      g.text[0] ? ": " : "", g.text);
@@ -130,4 +135,36 @@ int relay_convert(int fd, const char *what) {
   sock_put(s);
   errno = keep;
   return rc;
+}
+
+/* -- what another process moved -- */
+
+static _Atomic bool forked;
+
+void relay_forked(void) {
+  if (fdtab_any())
+    atomic_store_explicit(&forked, true, memory_order_relaxed);
+}
+
+bool relay_follow(struct sock *s, int fd) {
+  if (atomic_load(&s->kind) != SOCK_CONN || !conn_moved(&s->conn))
+    return false;
+  LOCK_NO_CANCEL;
+  int keep = errno;
+  struct giving g = {.slot = s->conn.slot, .tcp = fd, .pair = -1};
+  int rc = give(&g);
+  if (rc == 0)
+    replace_all(s, g.pair);
+  errno = keep;
+  return rc == 0;
+}
+
+void relay_follow_number(int fd) {
+  if (!atomic_load_explicit(&forked, memory_order_relaxed) || fdtab_plain(fd))
+    return;
+  struct sock *s = fdtab_get(fd);
+  if (s) {
+    (void)relay_follow(s, fd);
+    sock_put(s);
+  }
 }

@@ -11,12 +11,22 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct sock;
+
 /* Is this number a connection of ours (connected, or on its way there)? */
 bool relay_needed(int fd);
 /* Every number of this process that stands for fd's connection becomes the pair's end. 0, or a negative errno and a
  * line for the operator: the connection is what it was, or broken, and never in clear. what: "descriptor 1", for the
  * line. */
 int relay_convert(int fd, const char *what);
+
+/* Another process that holds the connection has given it to the relay, and s is what is left of it here: its numbers
+ * become the pair's end, too, and are nobody's in the table. false: it is not so, or the daemon has no end left to
+ * give. */
+bool relay_follow(struct sock *s, int fd);
+/* The same for whatever stands behind a number. Only a process that forked can have such: others leave at once. */
+void relay_follow_number(int fd);
+void relay_forked(void);
 
 /* What a relayed number answers for itself: its TCP addresses, as the daemon's end of the pair spells them. 1: *sa is
  * it; 0: this is no relay's. errno is left alone. */

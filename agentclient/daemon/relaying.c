@@ -12,6 +12,7 @@
 #include "svidwrap/relayname.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -80,6 +81,8 @@ static int take(struct worker *w, struct slots *slots, struct slots_ticket t, pi
     return -EMFILE;
   }
   name_after(pair[0], *tcp, copy);
+  struct stat st = {0};
+  (void)fstat(*tcp, &st);
   int rc = relay_take(w->relay, copy, *tcp, pair[0], pair[1], pid);
   *tcp = -1;
   if (rc != 0) {
@@ -88,8 +91,18 @@ static int take(struct worker *w, struct slots *slots, struct slots_ticket t, pi
   }
   live_relayed(slots, t);
   slots_moved(slots, t);
+  kept_add(&w->kept, slots, t, st.st_ino, pair[1]);
   *theirs = pair[1];
   return 0;
+}
+
+/* Another process of the program has moved it: this one gets what that one got. */
+static int follow(struct worker *w, const struct slots *slots, struct slots_ticket t, int tcp, int *theirs) {
+  int end = kept_find(&w->kept, slots, t, tcp);
+  if (end < 0)
+    return -ENOENT;
+  *theirs = fcntl(end, F_DUPFD_CLOEXEC, 0);
+  return *theirs < 0 ? -errno : 0;
 }
 
 void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
@@ -104,7 +117,9 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
   struct slots *slots = listeners_arena(c->worker, m.arena_id, s);
   if (!slots) /* it became another user after it had got the connection, as inetd's children do */
     slots = live_slots(c->worker, m.arena_id, t, fds[0]);
-  int theirs = -1, rc = slots ? take(c->worker, slots, t, c->cred.pid, &fds[0], &theirs) : -ENOENT;
+  int theirs = -1, rc = slots ? follow(c->worker, slots, t, fds[0], &theirs) : -ENOENT;
+  if (slots && rc == -ENOENT)
+    rc = take(c->worker, slots, t, c->cred.pid, &fds[0], &theirs);
   if (rc == -ENOENT) {
     ctl_reply(c, WIRE_NOT_FOUND, EACCES, "no such connection");
     return;

@@ -281,6 +281,11 @@ void slots_moved(struct slots *a, struct slots_ticket t) {
   atomic_store(&s->state, ARENA_MOVED);
 }
 
+uint32_t slots_moved_holders(const struct slots *a, struct slots_ticket t) {
+  const struct arena_slot *s = slots_valid(a, t) ? slot_at(a, t.slot) : NULL;
+  return s && atomic_load(&s->state) == ARENA_MOVED ? atomic_load(&s->holders) : 0;
+}
+
 void slots_totals(const struct slots *a, struct slots_totals *t) {
   for (uint32_t i = 0; i < a->known; i++) {
     if (!a->info[i].allocated)

@@ -49,6 +49,8 @@ void slots_delivered(struct slots *a, struct slots_ticket t);
 struct arena_slot *slots_live(const struct slots *a, struct slots_ticket t);
 /* The relay has its connection now: wipes it; it is free after the holders' last close. */
 void slots_moved(struct slots *a, struct slots_ticket t);
+/* How many processes hold the connection that was moved, as they count; 0: none, or it was not. */
+uint32_t slots_moved_holders(const struct slots *a, struct slots_ticket t);
 
 /* Told when the slot is free again, however that came; NULL: nobody. */
 void slots_on_free(struct slots *a, struct slots_ticket t, void (*fn)(void *arg), void *arg);

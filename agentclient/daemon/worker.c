@@ -341,7 +341,7 @@ int worker_open(struct worker *w, const struct daemon_options *options, const ch
   if (rc != 0)
     return rc;
   w->base = event_base_new();
-  if (!w->base)
+  if (!w->base || kept_open(&w->kept, w->base) != 0)
     return EX_OSERR;
   evtimer_assign(&w->idle, w->base, idle_over, w);
   event_assign(&w->sweep, w->base, -1, 0, sweep, w);
@@ -385,6 +385,7 @@ void worker_close(struct worker *w) {
   post_free(w->post);
   parting_free(w->parting);
   unblock_free(w->unblock);
+  kept_close(&w->kept);
   relay_free(w->relay);
   measure_free(w->measure);
   policy_unref(w->own);

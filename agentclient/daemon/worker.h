@@ -11,6 +11,7 @@
 #include "control.h"
 #include "daemon.h"
 #include "hostnames.h"
+#include "kept.h"
 #include "listeners.h"
 #include "live.h"
 #include "parting.h"
@@ -53,6 +54,7 @@ struct worker {
   struct canary_list canaries; /* rules that are suspended */
   struct tally tally;
   struct ledger *ledger;   /* what was decided, counted */
+  struct kept_list kept;   /* what processes that share a relayed connection may still ask for */
   struct relay *relay;     /* made with the first connection that needs it */
   struct state *state;     /* and kept */
   struct history *history; /* changes of policy that can be undone */

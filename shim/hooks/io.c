@@ -9,6 +9,7 @@
 #include "../conn_pages.h"
 #include "../listener.h"
 #include "../pending.h"
+#include "../relay.h"
 #include "../shared.h"
 
 #include <limits.h>
@@ -42,8 +43,13 @@ int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, boo
     uint32_t kind = atomic_load(&s->kind);
     if (kind == SOCK_PENDING)
       kind = (uint32_t)pending_settle(s, fd);
-    if (kind == SOCK_CONN)
+    if (kind == SOCK_CONN && !conn_moved(&s->conn))
       return 1;
+    if (kind == SOCK_CONN && relay_follow(s, fd)) { /* the pair's end by now: no longer ours */
+      sock_put(s);
+      *out = NULL;
+      return 0;
+    }
     if (kind == SOCK_PLAIN)
       return 0;
     if (kind == SOCK_SHARED) {
@@ -91,6 +97,11 @@ static ssize_t no_address(ssize_t got, socklen_t *len) {
   return got;
 }
 
+/* Another process moved the connection to the relay during the call, which did nothing. */
+static bool overtaken(const struct sock *s, ssize_t n) {
+  return n < 0 && errno == EBADF && s && atomic_load(&s->kind) == SOCK_CONN && conn_moved(&s->conn);
+}
+
 ssize_t io_recv(int fd, const struct iovec *iov, size_t cnt, int flags) {
   struct sock *s;
   int real_fd;
@@ -105,9 +116,10 @@ ssize_t io_recv(int fd, const struct iovec *iov, size_t cnt, int flags) {
   } else {
     n = conn_readv(&s->conn, fd, iov, (int)cnt, flags);
   }
+  bool again = overtaken(s, n);
   if (s)
     sock_put(s);
-  return n;
+  return again ? io_recv(fd, iov, cnt, flags) : n;
 }
 
 ssize_t io_send(int fd, const struct iovec *iov, size_t cnt, int flags) {
@@ -127,9 +139,10 @@ ssize_t io_send(int fd, const struct iovec *iov, size_t cnt, int flags) {
   } else {
     n = conn_writev(&s->conn, fd, iov, (int)cnt, flags);
   }
+  bool again = overtaken(s, n);
   if (s)
     sock_put(s);
-  return n;
+  return again ? io_send(fd, iov, cnt, flags) : n;
 }
 
 /* readv() and writev() of nothing answer 0 whatever the socket's state; a bad count is refused first.

@@ -75,6 +75,7 @@ static bool missing(int fd) {
 }
 
 HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
+  relay_follow_number(fd);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (s) {
     bool stand_in = atomic_load(&s->kind) == SOCK_LISTENER;
@@ -102,6 +103,7 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
 }
 
 HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
+  relay_follow_number(fd);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s) {
     if (missing(fd))
@@ -184,6 +186,7 @@ static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t 
 }
 
 HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len) {
+  relay_follow_number(fd);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s)
     return missing(fd) ? -1 : getsockopt_plain(fd, level, name, value, len);
@@ -246,6 +249,7 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
   /* Data in the SYN would leave before there are keys; TCP does without it, and so does the program. */
   if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT)
     return 0;
+  relay_follow_number(fd);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s) {
     if (missing(fd))
@@ -314,6 +318,7 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
   va_start(ap, request);
   void *arg = va_arg(ap, void *);
   va_end(ap);
+  relay_follow_number(fd);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s && missing(fd))
     return -1;
@@ -336,6 +341,7 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
 }
 
 HOOK int shutdown(int fd, int how) {
+  relay_follow_number(fd);
   struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
   if (!s)
     return missing(fd) ? -1 : libc_real()->shutdown(fd, how);
