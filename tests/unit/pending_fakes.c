@@ -498,6 +498,7 @@ int fake_shutdown(const struct fake_api *api, int fd, int how) {
 bool stream_has(int fd) { return fd <= 2; }
 
 /* Nothing here connects on a standard stream's number. */
+void relay_follow_number(int fd) { (void)fd; } /* nothing forks here */
 int relay_convert(int fd, const char *what) {
   (void)fd;
   (void)what;
