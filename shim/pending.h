@@ -16,8 +16,8 @@
 /* Socks of this process that are PENDING. 0: no wait hook has anything to do. */
 extern _Atomic uint32_t pending_count;
 
-/* Per-number flag (beside FDF_*): this plain FDF_TCP number has, or had, a dup(). fdtab_dup() sets it on both; connect() then looks for
- * the others, for none of them may stay a way to the TCP socket past us. */
+/* Per-number flag (beside FDF_*): this plain FDF_TCP number has, or had, a dup(). fdtab_dup() sets it on both;
+ * connect() then looks for the others, for none of them may stay a way to the TCP socket past us. */
 #define FDF_ALIAS 0x20
 
 /* The whole of connect(): decides by the rules. Result and errno as connect(). */
