@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # packages: git
 TITLE = "git daemon"
-WHAT = "clone, shallow clone, fetch, ls-remote, archive, refused repositories; upload-pack runs on the socket as its stdio"
+WHAT = "clone, shallow clone, fetch, push, ls-remote, archive, refused repositories; upload-pack runs on the socket as its stdio"
 import os  # noqa: E402
 
 
@@ -44,7 +44,7 @@ def run(c):
         c.write(f"copy/new{i}", os.urandom(700000) + c.marker)
         prepare("add", ".", cwd=f"{c.dir}/copy")
         prepare("commit", "-q", "-m", f"new {i}", cwd=f"{c.dir}/copy")
-        prepare("push", "-q", bare, "HEAD:main", cwd=f"{c.dir}/copy")
+        git("push", "-q", url, "HEAD:main", cwd=f"{c.dir}/copy")
     git("fetch", "-q", "origin", cwd=f"{c.dir}/shallow")
     git("merge", "-q", "--ff-only", "FETCH_HEAD", cwd=f"{c.dir}/shallow")
     c.prepare(["diff", "-r", "--exclude=.git", f"{c.dir}/copy", f"{c.dir}/shallow"])
