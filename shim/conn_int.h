@@ -154,6 +154,9 @@ int conn_look_for_alert(struct conn_op *op, int err);
 /* The kernel's error was told: reads are at their end from here. Under the read lock. */
 void conn_told(struct arena_slot *s);
 int conn_kernel_error(int fd); /* SO_ERROR: the kernel's pending error, which it forgets, or 0 */
+/* Has the kernel nothing more to read, and an error to tell? A call that has bytes to return leaves that to the next
+ * one: recv() would take it. */
+bool conn_only_error(int fd);
 /* The kernel's error that was taken from it and not told yet, or 0. Under the read lock. */
 int conn_waiting_error(struct conn_op *op);
 void conn_flush_at_end(struct conn *c, int fd);
@@ -170,6 +173,7 @@ int conn_flush_locked(struct conn_op *op);
 /* -- conn_wait.c -- */
 struct conn_wait {
   bool begun;
+  bool some; /* the call has bytes to return: it takes no error, and every handler ends it */
   uint64_t since_ms;
 };
 /* Blocks as the kernel would for this descriptor. 0: look again, or a negative errno. */

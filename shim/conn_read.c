@@ -290,7 +290,7 @@ static ssize_t read_with(struct conn_op *op, struct conn_cursor *cur, uint8_t *b
     return rc;
   while (cur->left > 0 && !s->r_len) {
     rc = s->r_eof ? 0 : -s->r_error;
-    if (s->r_eof || s->r_error)
+    if (s->r_eof || s->r_error || (cur->left < had && conn_only_error(op->fd)))
       break;
     rc = take(op, cur, buf, size);
     if (s->r_len && rc >= 0 && deliver(op, cur) != 0)
@@ -359,6 +359,9 @@ static ssize_t read_all(struct conn_op *op, struct conn_cursor *cur, int flags) 
   if ((flags & MSG_WAITALL) || least > cur->left)
     least = cur->left;
   for (;;) {
+    wait.some = done > 0;
+    if (wait.some && conn_only_error(op->fd))
+      return done;
     ssize_t n = step(op, cur, flags, done);
     if (n > 0 && (flags & MSG_PEEK)) {
       int queued = INT_MAX - 1;

@@ -4,7 +4,8 @@
  *
  * The kernel keeps one error for a socket that was reset. Whoever asks first is told (a read, a write, SO_ERROR);
  * after that reads are at their end and writes are EPIPE. Where we took it from the kernel too early, because a read
- * had bytes to return first, it waits in the slot (r_error with r_gone).
+ * had bytes to return first (the reset came between two looks), it waits in the slot (r_error with r_gone).
+ * Otherwise it is left where it is: poll(), select() and epoll tell of it as long as nobody was told.
  *
  * What is never made up for: a stream that ended without a close_notify is told by a read, whatever else was told,
  * unless the rule says `truncation: eof`.
@@ -13,6 +14,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 void conn_told(struct arena_slot *s) {
@@ -25,6 +27,12 @@ int conn_kernel_error(int fd) {
   socklen_t len = sizeof err;
   conn_sys(libc_real()->syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &err, &len));
   return err;
+}
+
+bool conn_only_error(int fd) {
+  int queued = 0;
+  return (conn_sys_poll(fd, 0, 0) & POLLERR) &&
+         conn_sys(libc_real()->syscall(SYS_ioctl, fd, FIONREAD, &queued)) == 0 && queued == 0;
 }
 
 bool conn_error_waits(const struct conn *c) {

@@ -91,7 +91,7 @@ static int poll_until(int fd, short events, int64_t timeout, struct conn_wait *w
       return 0;
     if (n < 0 && errno != EINTR)
       return -errno;
-    if (n < 0 && (timeout >= 0 || !handlers_restart()))
+    if (n < 0 && (timeout >= 0 || w->some || !handlers_restart()))
       return -EINTR;
   }
 }
@@ -139,10 +139,12 @@ int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
   long n;
   if (flags & MSG_DONTWAIT)
     return -EAGAIN;
-  if (w->begun && !nonblocking(op->fd, 0)) {
+  if (w->begun || w->some) {
+    if (nonblocking(op->fd, 0))
+      return -EAGAIN;
     /* Not the first wait of this call (a record came in pieces, or MSG_WAITALL): its timeout runs on. */
     int64_t timeout = timeout_of(op->fd, SO_RCVTIMEO);
-    if (timeout >= 0)
+    if (timeout >= 0 || w->some)
       return wait_by_poll(op, POLLIN, timeout, w);
   }
   if (!w->begun) {
