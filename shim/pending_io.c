@@ -11,6 +11,7 @@
 #include "epollreg.h"
 #include "libc.h"
 #include "plain.h"
+#include "shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,10 @@ static int make_fresh(struct sock *s, struct pending *p, int fd) {
   return 0;
 }
 
+/* TCP failed, and the number is the kernel's again. Other processes may hold the socket, too, and one of them may be
+ * connecting it: then it is not ours to ask. */
+static bool is_fresh(int fd) { return fdtab_plain(fd) || (shared_is(fd) && shared_is_closed(fd)); }
+
 int pending_result(struct sock *s, struct pending *p, int fd) {
   int keep = errno;
   if (p->closed)
@@ -86,7 +91,7 @@ int pending_result(struct sock *s, struct pending *p, int fd) {
   if (now == p) {
     make_fresh(s, p, fd); /* first: it leaves an error of its own in the kernel */
     err = pending_take_error(s, p, fd);
-  } else if (fdtab_plain(fd)) {
+  } else if (is_fresh(fd)) {
     /* TCP failed, and the kernel knows why. Taking the error leaves the socket as fresh, as in the kernel. */
     socklen_t len = sizeof err;
     libc_real()->getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
@@ -136,7 +141,7 @@ int pending_connect_again(struct sock *s, int fd, const struct sockaddr *sa, soc
     return libc_real()->connect(fd, sa, len);
   struct pending *p = pending_pin(s);
   if (!p)
-    return fdtab_plain(fd) ? pending_hook_connect(fd, sa, len) : fail(ECONNABORTED);
+    return is_fresh(fd) ? pending_hook_connect(fd, sa, len) : fail(ECONNABORTED);
   int rc;
   if (unspec)
     rc = make_fresh(s, p, fd);

@@ -69,6 +69,8 @@ bool shared_is(int fd) {
   return yes;
 }
 
+bool shared_is_closed(int fd) { return tcp_state(fd) == TCP_CLOSE; }
+
 static void let_go(int fd) {
   uint8_t flags = atomic_exchange(&fdtab_flags[fd], 0); /* it is what it was, and watched where it was */
   fdtab_fresh(fd);

@@ -17,6 +17,7 @@ void shared_mark(int fd, bool connected);
 /* pending.c made this number plain again: may others have the socket still? */
 void shared_again(int fd);
 bool shared_is(int fd);
+bool shared_is_closed(int fd); /* TCP is: nobody has connected it, nobody is connecting it */
 /* The number is the kernel's again, because this process connects or listens. false: it is connected already, or on
  * its way there: the real call says so. */
 bool shared_release(int fd);

@@ -231,8 +231,7 @@ void op_connect(void) {
 /* A port where nobody listens, and the same socket once more. */
 static void op_refused(void) {
   int i = pick(K_FRESH);
-  /* Of a socket that another process has had since before, a second connect() does not hear why the first failed. */
-  if (i < 0 || object_of(i)->shared)
+  if (i < 0)
     return;
   struct object *o = object_of(i);
   int fd = me->table[i].fd;
