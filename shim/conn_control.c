@@ -51,7 +51,7 @@ int conn_fail(struct conn_op *op, int alert, int err) {
   op->alert_received = false;
   if (conn_nest_write(op, false) == 0) {
     if (!op->s->w_shut && !op->s->w_error)
-      conn_send_control(op, RECORD_ALERT, message, sizeof message);
+      conn_send_control(op, RECORD_ALERT, message, sizeof message, 0);
     if (!op->s->w_error)
       op->s->w_error = err;
     conn_unnest_write(op);

@@ -164,8 +164,9 @@ void conn_flush_at_end(struct conn *c, int fd);
 void conn_send_close_notify(struct conn_op *op, bool final);
 
 /* -- conn_write.c -- */
-/* Seals and sends one control record without waiting, if it can leave whole. Under the write lock. */
-int conn_send_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n);
+/* Seals and sends one control record without waiting, if it can leave whole. flags: MSG_MORE or 0. Under the write
+ * lock. */
+int conn_send_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n, int flags);
 int conn_send_key_update(struct conn_op *op);
 /* Sends what is in the write buffer. 0: it is empty, 1: it is not, or a negative errno. */
 int conn_flush_locked(struct conn_op *op);

@@ -57,7 +57,9 @@ void conn_flush_at_end(struct conn *c, int fd) {
 
 /* A socket that reads no more answers a FIN with silence and a close_notify, which is data, with a reset: its own
  * program or ours would see an error that TCP does not have. So who will read nothing more says so, by one byte of
- * padding in its close_notify (RFC 8446 section 5.4; to others it means nothing), and is sent none. */
+ * padding in its close_notify (RFC 8446 section 5.4; to others it means nothing), and is sent none.
+ * It leaves in one segment with the FIN that follows (MSG_MORE): a thread of the peer's that waits would wake up
+ * between the two, and see an end without its POLLHUP or POLLRDHUP. */
 void conn_send_close_notify(struct conn_op *op, bool final) {
   static const uint8_t plain[] = {1, ALERT_CLOSE_NOTIFY}, padded[] = {1, ALERT_CLOSE_NOTIFY, RECORD_ALERT};
   struct arena_slot *s = op->s;
@@ -65,9 +67,9 @@ void conn_send_close_notify(struct conn_op *op, bool final) {
     return;
   if (!s->r_done && conn_flush_locked(op) == 0) {
     if (final) /* the type goes where content goes, and a zero where the type would */
-      conn_send_control(op, 0, padded, sizeof padded);
+      conn_send_control(op, 0, padded, sizeof padded, MSG_MORE);
     else
-      conn_send_control(op, RECORD_ALERT, plain, sizeof plain);
+      conn_send_control(op, RECORD_ALERT, plain, sizeof plain, MSG_MORE);
   }
   s->w_shut = 1;
 }

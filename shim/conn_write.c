@@ -166,13 +166,13 @@ static int seal_key_update(struct conn_op *op, uint8_t *out) {
   return len;
 }
 
-int conn_send_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n) {
+int conn_send_control(struct conn_op *op, uint8_t type, const uint8_t *p, size_t n, int flags) {
   uint8_t wire[CONTROL_WIRE];
   struct iovec iov = {(void *)(uintptr_t)p, n};
   if (op->s->w_len > 0 || n + RECORD_OVERHEAD > sizeof wire)
     return -EAGAIN;
   int len = seal(op, type, &iov, 1, 0, n, wire);
-  return len < 0 ? len : send_sealed(op, wire, (size_t)len, 0);
+  return len < 0 ? len : send_sealed(op, wire, (size_t)len, flags);
 }
 
 int conn_send_key_update(struct conn_op *op) {

@@ -6,8 +6,8 @@
 #include "support_conn.h"
 
 #include <errno.h>
+#include <linux/tcp.h> /* for all of tcp_info; not with <netinet/tcp.h> */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -301,6 +301,41 @@ static void test_kept_ciphertext(void **state) {
   rig_close(&r);
 }
 
+/* Segments that have come in at the other end. */
+static uint32_t segments(int fd) {
+  struct tcp_info info = {0};
+  socklen_t len = sizeof info;
+  assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+  return info.tcpi_segs_in;
+}
+
+/* A close_notify and the FIN behind it come as one: nobody wakes up between them. */
+static void test_the_end_is_one_segment(void **state) {
+  (void)state;
+  for (int half = 0; half < 2; half++) {
+    struct rig r;
+    size_t n;
+    uint8_t out[100];
+    rig_open(&r, (struct rig_options){0});
+    struct pollfd p = {.fd = r.peer_fd, .events = POLLRDHUP};
+    assert_int_equal(rig_write(&r, "x", 1, 0), 1);
+    assert_int_equal(rig_hear(&r, out, &n), RECORD_DATA);
+    uint32_t before = segments(r.peer_fd);
+    if (half) {
+      assert_int_equal(conn_shutdown(&r.c, r.fd, SHUT_WR), 0);
+    } else {
+      conn_close(&r.c, r.fd);
+      close(r.fd);
+      r.fd = -1;
+    }
+    assert_int_equal(poll(&p, 1, 5000), 1);
+    assert_int_equal(segments(r.peer_fd) - before, 1);
+    assert_int_equal(rig_hear(&r, out, &n), RECORD_ALERT);
+    assert_int_equal(n, 2);
+    rig_close(&r);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_backpressure),
@@ -311,6 +346,7 @@ int main(void) {
       cmocka_unit_test(test_interrupted_write),
       cmocka_unit_test(test_sigpipe),
       cmocka_unit_test(test_kept_ciphertext),
+      cmocka_unit_test(test_the_end_is_one_segment),
   };
   srandom(11);
   rig_random(data, sizeof data);
