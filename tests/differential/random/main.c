@@ -129,6 +129,13 @@ static void bury(int index) {
   worker_drop(&W->worker[index]);
 }
 
+/* Looked at from here: a file that the worker opened for it would take the number that accept() is about to have. */
+static void job_sleeps(struct worker *w) {
+  if (w->job.begins)
+    thread_sleeps(w->pid, w->job.tid);
+  w->job.begins = false;
+}
+
 /* What threads waited for has come: they say so before anybody goes on. */
 static void jobs_end(void) {
   for (int w = 0; w < WORKERS; w++) {
@@ -161,11 +168,12 @@ static void start(int index) {
   struct worker *w = &W->worker[index];
   w->parent = -1;
   w->alive = true;
-  w->pid = fork();
-  if (w->pid == 0) {
+  pid_t pid = fork(); /* w is shared: the child must not write its 0 there */
+  if (pid == 0) {
     signal(SIGPIPE, on_sigpipe);
     worker_loop(index);
   }
+  w->pid = pid;
 }
 
 /* Ends what is left of the seed's processes; every one is our child, or becomes it. */
@@ -238,6 +246,7 @@ static void run_seed(uint64_t seed, const bool *keep) {
       }
       break;
     }
+    job_sleeps(&W->worker[worker]);
     if (W->dying >= 0)
       bury(W->dying);
     W->dying = -1;

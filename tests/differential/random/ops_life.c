@@ -150,8 +150,8 @@ static long connect_interrupted(int fd, const struct sockaddr_in *a) {
   if (AGAIN(poll(&p, 1, 10000)) != 1)
     return -1;
   getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len);
-  if (e == 0)
-    connect(fd, (const struct sockaddr *)a, sizeof *a); /* answers 0; the one after it EISCONN */
+  /* Answers 0 or ECONNABORTED, and the one after it EISCONN, or it begins anew. */
+  connect(fd, (const struct sockaddr *)a, sizeof *a);
   errno = e;
   return e ? -1 : 0;
 }
@@ -244,6 +244,8 @@ static void op_refused(void) {
       usleep(500); /* the refusal of the connect before it is on its way */
       rc = connect(fd, (struct sockaddr *)&a, sizeof a);
     }
+    if (rc != 0 && errno == EINTR && !o->nonblock)
+      rc = connect_interrupted(fd, &a);
     say("  connect once more = %s", answer(rc, errno));
     if (rc == -1 && errno == EINPROGRESS)
       wait_connected(fd, &a);

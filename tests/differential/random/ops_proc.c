@@ -133,7 +133,7 @@ static void op_job(void) {
   j->flags = chance(20) ? MSG_NOSIGNAL : 0;
   j->wrong = false;
   j->tid = 0;
-  j->active = o->reader = true;
+  j->active = j->begins = o->reader = true;
   say(" %s(%d, %u) waits", job_name[what], j->fd, j->len);
   pthread_t t;
   if (pthread_create(&t, NULL, job_thread, j) != 0)
@@ -141,7 +141,6 @@ static void op_job(void) {
   pthread_detach(t);
   while (j->tid == 0)
     usleep(100);
-  thread_sleeps(getpid(), j->tid);
 }
 
 bool job_must_end(const struct job *j) {

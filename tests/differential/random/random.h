@@ -79,8 +79,8 @@ struct number {
   int fd, object;
 };
 
-struct job { /* what a worker's second thread does, while the first goes on */
-  bool active, done;
+struct job {           /* what a worker's second thread does, while the first goes on */
+  bool active, begins; /* begins: it may not be asleep yet */
   uint8_t what;
   int fd, object, flags;
   uint32_t len, events;
