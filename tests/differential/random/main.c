@@ -110,9 +110,10 @@ static bool turn(int worker, int op) {
   return true;
 }
 
-/* Waits until the worker's process is over, all that it held closed. */
+/* Waits until the worker's process is over with all its threads (one that is blocked in a read may still take bytes
+ * when the first one is a zombie already), all that it held closed. */
 static void bury(int index) {
-  char path[64], text[256];
+  char path[64], text[512];
   snprintf(path, sizeof path, "/proc/%d/stat", W->worker[index].pid);
   for (int i = 0; i < 50000; i++) {
     FILE *f = fopen(path, "re");
@@ -121,7 +122,11 @@ static void bury(int index) {
       fclose(f);
     text[n] = 0;
     const char *p = strrchr(text, ')');
-    if (!p || p[2] == 'Z' || p[2] == 'X')
+    int threads = 0; /* 16 fields behind the state */
+    if (!p || p[2] == 'X')
+      break;
+    sscanf(p + 3, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %d", &threads);
+    if (p[2] == 'Z' && threads <= 1)
       break;
     usleep(200);
   }
