@@ -19,7 +19,7 @@ my $s = $d->prepare("insert into p values (?, ?, ?)");
 $s->execute($_, $ARGV[0] x $_, "\0\1\2\3" x (1000 * $_)) for 1 .. 300;
 $s = $d->prepare("select i, length(v), length(b), md5(b) from p where i > ? and i < ? order by i");
 for my $n (1 .. 20) { $s->execute($n, $n + 3); print join(" ", @$_), "\n" for @{$s->fetchall_arrayref}; }
-my $big = join("", map { sprintf("%08d", $_) } 1 .. 3000000);
+my $big = join("", map { sprintf("%08d", $_) } 1 .. 600000);
 $d->prepare("replace into p values (0, '', ?)")->execute($big);
 my ($back, $md5) = $d->selectrow_array("select b, md5(b) from p where i = 0");
 print length($back), " ", $back eq $big, " $md5\n";

@@ -30,7 +30,8 @@ local set = {l, slow}
 while true do
   for _, s in ipairs(socket.select(set)) do
     if s == l then local c = l:accept(); c:settimeout(10); set[#set + 1] = c
-    elseif s == slow then local c = slow:accept(); c:receive("*l"); local body = arg[1]:rep(5000)
+    elseif s == slow then local c = slow:accept()
+      repeat local h = c:receive("*l") until not h or h == ""; local body = arg[1]:rep(5000)
       c:send("HTTP/1.0 200 OK\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body); c:close()
     else local line = s:receive("*l"); if line then s:send(line:reverse() .. "\n") else s:close(); for i, x in ipairs(set) do if x == s then table.remove(set, i) end end end end
   end
