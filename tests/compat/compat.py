@@ -151,7 +151,7 @@ class Compat(harness.Env):
         """Starts a wrapped program that is not waited for."""
         return self.spawn(self.program(argv), name=more.pop("name", os.path.basename(argv[0])), **more)
 
-    def client(self, argv, input=None, timeout=40, show=True, err=False, **more):
+    def client(self, argv, input=None, timeout=90, show=True, err=False, **more):
         """Runs a wrapped client to its end, says its exit code and its output (err: what it complained, too), and
         returns its stdout as text."""
         stdin = more.pop("stdin", None)

@@ -6,9 +6,9 @@ import signal
 from compat import until
 
 TITLE = "MariaDB"
-WHAT = ("client, prepared statements of its binary protocol, LOAD DATA LOCAL, values of 24 MB, compression, cancelling, many clients, "
+WHAT = ("client, prepared statements of its binary protocol, LOAD DATA LOCAL, values of 5 MB, compression, cancelling, many clients, "
         "a thread pool, a replica, mysqldump into another server, privileges given up")
-TIMEOUT = 120
+TIMEOUT = 240
 
 PERL = r'''
 use DBI;
@@ -67,13 +67,13 @@ def run(c):
                          "--max-allowed-packet=64M", *words, "-N", "-e", text, *([db] if db else [])], **more)
 
     sql("create database test", db=None)
-    sql(f"create table x (i int primary key, v text); insert into x select seq, concat('{c.text}', seq) from seq_1_to_30000; "
+    sql(f"create table x (i int primary key, v text); insert into x select seq, concat('{c.text}', seq) from seq_1_to_3000; "
         "select count(*), max(v) from x; prepare s from 'select v from x where i = ?'; set @a = 77; execute s using @a; select 1 from no")
     sql("select count(*), md5(sum(length(v))) from x", "--compress")
-    file = c.write("rows.txt", "".join(f"{i}\t{c.text} {i}\n" for i in range(20000)))
+    file = c.write("rows.txt", "".join(f"{i}\t{c.text} {i}\n" for i in range(3000)))
     sql(f"create table l like x; load data local infile '{file}' into table l; select count(*), max(v) from l")
     c.client(["mariadb", "--no-defaults", "-h", "127.0.0.1", "-u", "root", "test"],
-             input="".join(f"insert into l values ({i}, 'line');\n" for i in range(20000, 22000)) + "select count(*) from l;\n")
+             input="".join(f"insert into l values ({i}, 'line');\n" for i in range(3000, 3400)) + "select count(*) from l;\n")
     c.client(["/usr/bin/perl", "-e", PERL, c.text])
     c.client(["/usr/bin/perl", "-e", PERL, c.text, ";mysql_compression=1"])
     sql("create table many (i int primary key, v text)")
@@ -106,15 +106,15 @@ def replica(c, sql):
     c.client(["mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", 3307, "-u", "root", "--max-allowed-packet=64M"], input=out)
     # Positions in the log are those of the dump.
     sql("change master to master_host='127.0.0.1', master_port=3306, master_user='root'; start slave", port=3307)
-    sql("insert into x select seq, 'replicated' from seq_30001_to_40000; update p set v = 'changed' where i = 3")
-    until("the replica has it", lambda: sql("select count(*) from x", port=3307, show=False).strip() == "40000", 40, 0.2)
-    until("the replica has it all", lambda: sql("select v from p where i = 3", port=3307, show=False).strip() == "changed", 40, 0.2)
+    sql("insert into x select seq, 'replicated' from seq_3001_to_4000; update p set v = 'changed' where i = 3")
+    until("the replica has it", lambda: sql("select count(*) from x", port=3307, show=False).strip() == "4000", 120, 0.2)
+    until("the replica has it all", lambda: sql("select v from p where i = 3", port=3307, show=False).strip() == "changed", 120, 0.2)
     sql("select count(*), md5(sum(length(v))), md5(sum(length(b))) from p", port=3307)
     sql("select count(*), md5(sum(length(v))), md5(sum(length(b))) from p")
     sql("stop slave; change master to master_connect_retry = 1; start slave", port=3307)
     find = "select id from information_schema.processlist where command like 'Binlog%'"
     sql("kill " + until("the replica's connection", lambda: sql(find, show=False).split())[-1])
     sql("insert into x values (0, 'last')")
-    until("the replica has the last", lambda: sql("select v from x where i = 0", port=3307, show=False).strip() == "last", 40, 0.2)
+    until("the replica has the last", lambda: sql("select v from x where i = 0", port=3307, show=False).strip() == "last", 120, 0.2)
     c.client(["mariadb-admin", "--no-defaults", "-h", "127.0.0.1", "-P", 3307, "-u", "root", "shutdown"])
     c.say("the replica ended:", two.wait(30))
