@@ -163,14 +163,14 @@ void image_before_exec(bool replaces, const char *file) {
     return;
   int keep = errno;
   const char *found = file ? find(file, path) : NULL;
-  if (replaces)
-    pending_exec(false);
   for (int fd = 0; fd <= 2; fd++) { /* accept() or connect() put it there: dup2() would have relayed it */
     if (goes_in(fd))
       relay_convert(fd, "a standard stream of a program that is executed");
   }
   if (replaces && (found || !file))
     fdtab_each(hand_on, found && preloads(found) ? &keep : NULL);
+  if (replaces)
+    pending_exec(false); /* not before: who has given up his share of a connect must not finish it */
   fdtab_each(shut_out, NULL);
   if (replaces)
     sock_each(give_up, found || !file ? &keep : NULL);
