@@ -23,6 +23,15 @@
 #define TCP_FASTOPEN_CONNECT 30
 #endif
 
+/* What a number stands for; NULL: the kernel's. What another process gave to the relay is the kernel's from here on.
+ */
+static struct sock *ours(int fd) {
+  if (fdtab_plain(fd))
+    return NULL;
+  relay_follow_number(fd);
+  return fdtab_plain(fd) ? NULL : fdtab_get(fd);
+}
+
 static enum sock_kind settled(struct sock *s, int fd) {
   enum sock_kind kind = (enum sock_kind)atomic_load(&s->kind);
   return kind == SOCK_PENDING ? pending_settle(s, fd) : kind;
@@ -75,8 +84,7 @@ static bool missing(int fd) {
 }
 
 HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
-  relay_follow_number(fd);
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  struct sock *s = ours(fd);
   if (s) {
     bool stand_in = atomic_load(&s->kind) == SOCK_LISTENER;
     int rc = libc_real()->getsockname(stand_in ? s->listener->real : fd, sa, len);
@@ -103,8 +111,7 @@ HOOK int getsockname(int fd, struct sockaddr *restrict sa, socklen_t *restrict l
 }
 
 HOOK int getpeername(int fd, struct sockaddr *restrict sa, socklen_t *restrict len) {
-  relay_follow_number(fd);
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  struct sock *s = ours(fd);
   if (!s) {
     if (missing(fd))
       return -1;
@@ -186,8 +193,7 @@ static int getsockopt_plain(int fd, int level, int name, void *value, socklen_t 
 }
 
 HOOK int getsockopt(int fd, int level, int name, void *restrict value, socklen_t *restrict len) {
-  relay_follow_number(fd);
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  struct sock *s = ours(fd);
   if (!s)
     return missing(fd) ? -1 : getsockopt_plain(fd, level, name, value, len);
   int rc, error;
@@ -249,8 +255,7 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
   /* Data in the SYN would leave before there are keys; TCP does without it, and so does the program. */
   if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT)
     return 0;
-  relay_follow_number(fd);
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  struct sock *s = ours(fd);
   if (!s) {
     if (missing(fd))
       return -1;
@@ -318,8 +323,7 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
   va_start(ap, request);
   void *arg = va_arg(ap, void *);
   va_end(ap);
-  relay_follow_number(fd);
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  struct sock *s = ours(fd);
   if (!s && missing(fd))
     return -1;
   if (!s)
@@ -341,8 +345,7 @@ HOOK int ioctl(int fd, unsigned long request, ...) {
 }
 
 HOOK int shutdown(int fd, int how) {
-  relay_follow_number(fd);
-  struct sock *s = fdtab_plain(fd) ? NULL : fdtab_get(fd);
+  struct sock *s = ours(fd);
   if (!s)
     return missing(fd) ? -1 : libc_real()->shutdown(fd, how);
   int rc;
