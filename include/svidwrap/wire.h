@@ -77,7 +77,8 @@ enum wire_type {
                       answer] or none. */
   WIRE_RELAY = 13, /* struct wire_relay; fds: [TCP socket]: the connection goes where hooks cannot follow. The sender
                       holds both locks of the slot. Answer: wire_reply, fds: [the program's end of a stream pair]; the
-                      slot is then ARENA_MOVED. */
+                      slot is then ARENA_MOVED. Asked again by another holder, who then has no locks to hold: the
+                      same end. */
 
   /* daemon -> shim */
   WIRE_WELCOME = 64,   /* struct wire_welcome; fds: [arena memfd, rules memfd] */
