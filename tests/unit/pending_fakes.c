@@ -383,9 +383,7 @@ int conn_shutdown(struct conn *c, int fd, int how) {
   return libc_real()->shutdown(fd, how);
 }
 bool conn_connect0(struct conn *c, bool next) {
-  bool was = c->counted; /* a field that nobody needs here */
-  c->counted = next;
-  return was;
+  return __atomic_exchange_n(&c->counted, next, __ATOMIC_SEQ_CST); /* a field that nobody needs here */
 }
 int conn_flush(struct conn *c, int fd) {
   (void)c;
