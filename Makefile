@@ -29,6 +29,8 @@ LDFLAGS_ALL := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 # ---- the shim -------------------------------------------------------------------------------------
 SHIM_SRC := $(wildcard shim/*.c shim/record/*.c shim/hooks/*.c)
 SHIM_OBJ := $(SHIM_SRC:%.c=$(BUILD)/pic/%.o)
+# libcrypto looks at the processor when the first keys are made, not when it is loaded: shim/record/provider.c.
+SHIM_WRAP := -Wl,--wrap=OPENSSL_cpuid_setup
 
 # ---- the binary -----------------------------------------------------------------------------------
 BIN_SRC := $(wildcard agentclient/*/*.c) shim/record/record.c shim/guard.c shim/lock.c shim/libc.c \
@@ -66,7 +68,7 @@ help:
 $(BUILD)/libsvidwrap.so: $(SHIM_OBJ)
 	@echo "  CC $@"
 	$(Q)$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,--exclude-libs,ALL \
-	  -Wl,--gc-sections -Wl,-Bsymbolic -Wl,-soname,libsvidwrap.so -static-libgcc $(ARCHIVES)/libcrypto.a
+	  -Wl,--gc-sections -Wl,-Bsymbolic $(SHIM_WRAP) -Wl,-soname,libsvidwrap.so -static-libgcc $(ARCHIVES)/libcrypto.a
 
 $(BUILD)/svidwrap: $(BIN_OBJ)
 	@echo "  CC $@"

@@ -3,15 +3,19 @@
  * provider.c - the shim's share of libcrypto: three AEADs, two hashes, HMAC.
  *
  * OpenSSL's own default provider pulls all of the library in: 16,000 relocations that every process pays for, also
- * one that never makes a connection (200 us at its start, 120 pages). The functions below stand in its place: the
- * linker takes an archive's member only for a symbol that nobody has defined yet. Only in the shim; the daemon has
- * the whole library. No code of the algorithms is here.
+ * one that never makes a connection (200 us at its start, 120 pages). The functions below and in absent.c stand in
+ * its place: the linker takes an archive's member only for a symbol that nobody has defined yet. Only in the shim;
+ * the daemon has the whole library. No code of the algorithms is here.
  */
 #ifdef SHIM
+#include "provider.h"
+
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+
+#include <stdbool.h>
 
 /* Of libcrypto.a, where they are named so since 3.0. */
 struct prov_ctx_st *ossl_prov_ctx_new(void);
@@ -74,11 +78,19 @@ int ossl_base_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH 
   return 0;
 }
 
-/* Tables by old names, which nobody looks up, and texts of errors, which nobody prints. */
-void openssl_add_all_ciphers_int(void);
-void openssl_add_all_ciphers_int(void) {}
-void openssl_add_all_digests_int(void);
-void openssl_add_all_digests_int(void) {}
-int ossl_err_load_crypto_strings(void);
-int ossl_err_load_crypto_strings(void) { return 1; }
+/* libcrypto asks the processor what it can do when it is loaded. Under a hypervisor each question is a trap: 30 us
+ * and more at the start of every process. So it asks when its first keys are made (the Makefile's --wrap); the
+ * once-function that sets libcrypto up comes through here, too, and asks once. */
+static bool wanted;
+void __real_OPENSSL_cpuid_setup(void);
+void __wrap_OPENSSL_cpuid_setup(void);
+void __wrap_OPENSSL_cpuid_setup(void) {
+  if (wanted)
+    __real_OPENSSL_cpuid_setup();
+}
+
+void record_provider_wanted(void) {
+  wanted = true;
+  __wrap_OPENSSL_cpuid_setup();
+}
 #endif

@@ -9,6 +9,10 @@
  */
 #include "record.h"
 
+#ifdef SHIM
+#include "provider.h"
+#endif
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -70,6 +74,9 @@ static EVP_MAC_CTX *hmac_template(char *digest) {
 
 static void crypto_setup(void) {
   char sha256[] = "SHA256", sha384[] = "SHA384";
+#ifdef SHIM
+  record_provider_wanted();
+#endif
   if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, NULL))
     return;
   crypto.lib = OSSL_LIB_CTX_new();
