@@ -304,12 +304,12 @@ void fdtab_dup(int oldfd, int newfd) {
     fdtab_fresh(newfd);
   }
   uint8_t flags = atomic_load(&fdtab_flags[oldfd]);
-  if (!(flags & (FDF_TCP | FDF_EPOLL)))
+  if (!(flags & (FDF_TCP | FDF_EPOLL | FDF_STANDIN)))
     return;
   /* A later connect() is one of both numbers. */
   uint8_t alias = (!s || shared_is(oldfd)) && (flags & FDF_TCP) ? FDF_ALIAS : 0;
   atomic_fetch_or(&fdtab_flags[oldfd], alias);
-  fdtab_mark(newfd, (uint8_t)((flags & (FDF_TCP | FDF_EPOLL | FDF_PLAIN)) | alias));
+  fdtab_mark(newfd, (uint8_t)((flags & (FDF_TCP | FDF_EPOLL | FDF_STANDIN | FDF_PLAIN)) | alias));
 }
 
 void fdtab_each(void (*fn)(int fd, struct sock *s, void *arg), void *arg) {

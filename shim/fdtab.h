@@ -50,6 +50,7 @@ enum {
   FDF_EPOLL = 2,    /* epoll_create made it */
   FDF_EPREG = 4,    /* it was added to an epoll set while FDF_TCP (epollreg knows where) */
   FDF_SETTLED = 16, /* FDF_TCP, and connected to where no rule is, or listening there */
+  FDF_STANDIN = 64, /* a stand-in that came from elsewhere, and that nobody here has used yet: listener_unused() */
   FDF_EXEC = 8,     /* close-on-exec is ours, not the program's: taken back when exec fails */
 };
 extern _Atomic uint8_t fdtab_flags[FDTAB_MAX];

@@ -231,7 +231,8 @@ static void check_one(int fd) {
       (type == SOCK_SEQPACKET && parcel_open(fd)))
     return;
   snprintf(what, sizeof what, "descriptor %d, which was open when this program started,", fd);
-  shared_received(fd, what);
+  if (!shared_received(fd, what))
+    listener_found(fd);
 }
 
 /* Without /proc, in some change root: numbers that launchers use. */

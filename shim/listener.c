@@ -15,16 +15,14 @@
 #include "session.h"
 #include "shared.h"
 #include "spare.h"
+#include "standin.h"
 #include "transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define LISTENERS_PER_PAGE 32
@@ -69,46 +67,10 @@ static void listener_free(struct listener *l) {
 
 void listener_after_fork(void) { lock_reset(&pages_lock); }
 
-/* -- addresses -- */
-
-static socklen_t standin_address(struct sockaddr_un *sun, const char *name) {
-  memset(sun, 0, sizeof *sun);
-  sun->sun_family = AF_UNIX;
-  memcpy(sun->sun_path + 1, name, WIRE_NAME_LEN - 1);
-  return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + WIRE_NAME_LEN - 1);
-}
-
-static bool is_standin(const struct sockaddr *sa, socklen_t len, char name[WIRE_NAME_LEN]) {
-  const struct sockaddr_un *sun = (const struct sockaddr_un *)(const void *)sa;
-  size_t prefix = sizeof WIRE_STANDIN_PREFIX - 1;
-  if (len != (socklen_t)(offsetof(struct sockaddr_un, sun_path) + WIRE_NAME_LEN) || sa->sa_family != AF_UNIX ||
-      sun->sun_path[0] != 0 || memcmp(sun->sun_path + 1, WIRE_STANDIN_PREFIX, prefix) != 0)
-    return false;
-  for (size_t i = prefix; i < WIRE_NAME_LEN - 1; i++) {
-    char c = sun->sun_path[1 + i];
-    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-      return false;
-  }
-  memcpy(name, sun->sun_path + 1, WIRE_NAME_LEN - 1);
-  name[WIRE_NAME_LEN - 1] = 0;
-  return true;
-}
-
-static int random_name(char name[WIRE_NAME_LEN]) {
-  uint8_t bits[12];
-  if (getrandom(bits, sizeof bits, 0) != (ssize_t)sizeof bits)
-    return -EIO;
-  int at = snprintf(name, WIRE_NAME_LEN, "%s%08x", WIRE_STANDIN_PREFIX,
-                    wire_instance_tag(environ_get("SVIDWRAP_INSTANCE")));
-  for (size_t i = 0; i < sizeof bits; i++)
-    at += snprintf(name + at, (size_t)(WIRE_NAME_LEN - at), "%02x", bits[i]);
-  return 0;
-}
-
 /* A stand-in socket, bound and listening. The number, or a negative errno. */
 static int standin_open(char name[WIRE_NAME_LEN], int backlog) {
   struct sockaddr_un sun;
-  if (random_name(name) != 0)
+  if (standin_random(name) != 0)
     return -EIO;
   int s = libc_real()->socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (s < 0)
@@ -293,6 +255,8 @@ int listener_listen(int fd, int backlog) {
   socklen_t len;
   if (shared_is(fd))
     shared_release(fd);
+  if (listener_unused(fd) && listener_touch(fd) < 0)
+    return -1;
   struct sock *s = fdtab_get(fd);
   if (s) {
     int rc = atomic_load(&s->kind) == SOCK_LISTENER ? listen_again(s, fd, backlog) : libc_real()->listen(fd, backlog);
@@ -375,13 +339,24 @@ out:
 int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len) {
   LOCK_NO_CANCEL;
   char name[WIRE_NAME_LEN];
-  if (!is_standin(sa, len, name))
+  if (!standin_is(sa, len, name))
     return 0;
   int rc = adopt(fd, name);
   if (rc == 0)
     return 1;
   errno = -rc;
   return -1;
+}
+
+void listener_found(int fd) {
+  struct sockaddr_storage sa;
+  socklen_t len = sizeof sa;
+  char name[WIRE_NAME_LEN];
+  int keep = errno;
+  if ((unsigned)fd < FDTAB_MAX && libc_real()->getsockname(fd, (struct sockaddr *)&sa, &len) == 0 &&
+      standin_is((struct sockaddr *)&sa, len, name))
+    fdtab_mark(fd, FDF_STANDIN);
+  errno = keep;
 }
 
 static bool same_file(int a, int b) {

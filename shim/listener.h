@@ -35,6 +35,14 @@ int listener_touch(int fd);
 /* The same, for stand-ins only, after the kernel answered getsockname() with this address. */
 int listener_touch_named(int fd, const struct sockaddr *sa, socklen_t len);
 
+/* A descriptor that this process inherited or was passed: if it is a stand-in, it is marked, and listener_unused()
+ * until it is used as a listener. Who only holds it, to pass it on, does not speak for it. errno is left alone. */
+void listener_found(int fd);
+static inline bool listener_unused(int fd) {
+  return fdtab_plain(fd) && (unsigned)fd < FDTAB_MAX &&
+         (atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) & FDF_STANDIN);
+}
+
 /* The last number of this process has been closed. */
 void listener_closed(struct listener *l);
 

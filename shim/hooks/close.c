@@ -185,7 +185,8 @@ HOOK int pidfd_getfd(int pidfd, int fd, unsigned flags) {
   int got = (int)libc_real()->syscall(438L, (long)pidfd, (long)fd, (long)flags);
   if (got >= 0) {
     fdtab_fresh(got);
-    shared_received(got, "a descriptor that was taken out of another process");
+    if (!shared_received(got, "a descriptor that was taken out of another process"))
+      listener_found(got);
   }
   return got;
 }

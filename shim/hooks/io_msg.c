@@ -6,6 +6,7 @@
 #include "io.h"
 
 #include "../conn_pages.h"
+#include "../listener.h"
 #include "../pending.h"
 #include "../relay.h"
 #include "../session.h"
@@ -108,7 +109,8 @@ static void received(const struct msghdr *m) {
       int passed;
       memcpy(&passed, CMSG_DATA(c) + i * sizeof passed, sizeof passed);
       fdtab_fresh(passed);
-      shared_received(passed, "a descriptor that was passed to this program");
+      if (!shared_received(passed, "a descriptor that was passed to this program"))
+        listener_found(passed);
     }
   }
 }

@@ -26,6 +26,11 @@
 /* What a number stands for; NULL: the kernel's. What another process gave to the relay is the kernel's from here on.
  */
 static struct sock *ours(int fd) {
+  if (listener_unused(fd)) {
+    int keep = errno;
+    listener_touch(fd);
+    errno = keep;
+  }
   if (fdtab_plain(fd))
     return NULL;
   relay_follow_number(fd);

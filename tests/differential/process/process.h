@@ -36,6 +36,16 @@ static inline void use_server(void) {
   close(c);
 }
 
+/* One of several listeners on the port. */
+static inline int listen_in_group(int flags) {
+  int fd = socket(AF_INET, SOCK_STREAM | flags, 0), one = 1;
+  struct sockaddr_in a = at_port(port);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+  if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 64) != 0)
+    give_up("listen");
+  return fd;
+}
+
 /* A listener, and a child that serves count connections on it once it has become what it is to be. */
 static inline pid_t served_by(void (*become)(void), int count) {
   int l = listen_on(0, 8);

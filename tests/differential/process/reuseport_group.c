@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "process.h"
 
-static int listen_in_group(void) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-  struct sockaddr_in a = at_port(port);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-  if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 64) != 0)
-    give_up("listen");
-  return fd;
-}
-
 SCENARIO(
     "Three processes have a listener each on one port, by SO_REUSEPORT: is everybody served, while one goes too?") {
   pid_t kid[3];
@@ -18,7 +9,7 @@ SCENARIO(
   for (int i = 0; i < 3; i++) {
     kid[i] = fork();
     if (kid[i] == 0) {
-      int l = listen_in_group();
+      int l = listen_in_group(0);
       step_go(&ready);
       serve(l, 1 << 20);
       _exit(0);
