@@ -24,6 +24,7 @@ from harness import NATIVE, PYTHON, SVIDWRAP, TD, Failure, Skip, entry, until, w
 
 CLONE_NEWNET = 0x40000000
 PORTS = "1-65535"
+UNPACKED = "/var/lib/svidwrap-compat"  # scripts/deps unpacks there what "# unpacked:" lines name
 
 
 def own_network():
@@ -135,6 +136,14 @@ class Compat(harness.Env):
         """A step that is not wrapped (initdb, a certificate): has to succeed, says nothing."""
         return self.run(argv, timeout=timeout, **more)
 
+    @staticmethod
+    def unpacked(package, file):
+        """The path of a file of a package that cannot be installed beside another one."""
+        path = f"{UNPACKED}/{package}/{file}"
+        if not os.path.exists(path):
+            raise Skip(f"{path} is not there: scripts/deps compat unpacks it")
+        return path
+
     def program(self, argv, wait="20s"):
         """argv as both runs start it: as it is, or under `svidwrap run`."""
         argv = [which(argv[0]) if "/" not in argv[0] else argv[0], *map(str, argv[1:])]
@@ -222,7 +231,11 @@ def versions(packages):
     """{package: upstream version} of Debian packages."""
     found = {}
     for p in packages:
-        out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", p], capture_output=True, text=True).stdout
+        if os.path.exists(f"{UNPACKED}/{p}.version"):
+            with open(f"{UNPACKED}/{p}.version") as f:
+                out = f.read().strip()
+        else:
+            out = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", p], capture_output=True, text=True).stdout
         found[p] = re.sub(r"^\d+:|[-+~].*$", "", out)
     return found
 
