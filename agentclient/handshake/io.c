@@ -8,6 +8,8 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -99,7 +101,21 @@ static int io_write(BIO *bio, const char *buf, int len) {
   return len;
 }
 
+/* A program may have corked the socket before connect(), or the listener it comes from, as FTP servers do: the kernel
+ * would keep each flight for 200 ms. Taking the cork out sends; it goes back in at once, for the option is the
+ * program's. */
+static void uncork(int fd) {
+  const int on = 1, off = 0;
+  int corked = 0;
+  socklen_t len = sizeof corked;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_CORK, &corked, &len) != 0 || !corked)
+    return;
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
 int handshake_io_flush(struct handshake_io *io) {
+  bool any = io->out_off < io->out_len;
   while (io->out_off < io->out_len) {
     ssize_t n = send(io->fd, io->out + io->out_off, io->out_len - io->out_off, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0)
@@ -112,6 +128,8 @@ int handshake_io_flush(struct handshake_io *io) {
     }
   }
   io->out_off = io->out_len = 0;
+  if (any)
+    uncork(io->fd);
   return 1;
 }
 

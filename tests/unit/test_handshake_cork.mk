@@ -1,0 +1,2 @@
+test_handshake_cork_SRCS := $(HANDSHAKE_SRCS)
+test_handshake_cork_LIBS := $(HANDSHAKE_LIBS)
