@@ -7,6 +7,7 @@
  * The message is looked at with MSG_PEEK before the descriptor in it is received.
  */
 #include "conn_pages.h"
+#include "headroom.h"
 #include "libc.h"
 #include "listener.h"
 #include "relay.h"
@@ -187,7 +188,7 @@ static enum verdict send_back(int n, struct wire_handover *m) {
   return AGAIN;
 }
 
-static enum verdict take_connection(const struct listener *l, int n, struct wire_handover *m, int flags) {
+static enum verdict take_into(const struct listener *l, int n, struct wire_handover *m, int flags) {
   bool spared = spare_release();
   int plugs = n <= STDERR_FILENO ? seat_plug() : 0, tcp = plugs >= 0 ? take_message(n, m) : -1;
   if (plugs > 0)
@@ -203,13 +204,22 @@ static enum verdict take_connection(const struct listener *l, int n, struct wire
                                      : install_protected(l, n, tcp, m, flags);
   libc_real()->close(tcp);
   if (rc != 0) {
-    if (rc != -ECONNABORTED) /* revoked before we had it */
+    if (rc == -ENOMEM || rc == -EMFILE)
+      session_complain_scarce("a connection that came in is closed", -rc);
+    else if (rc != -ECONNABORTED) /* revoked before we had it */
       session_complain("a connection could not be taken over: %s", strerror(-rc));
     libc_real()->close(n);
   }
   if (spared || rc != 0)
     spare_open();
   return rc == 0 ? TAKEN : AGAIN;
+}
+
+static enum verdict take_connection(const struct listener *l, int n, struct wire_handover *m, int flags) {
+  bool room = !spare_helps() && headroom_open();
+  enum verdict v = take_into(l, n, m, flags);
+  headroom_close(room);
+  return v;
 }
 
 /* What came in at number n? */

@@ -57,6 +57,17 @@ static void to_syslog(const char *text) {
   libc_real()->close(s);
 }
 
+void session_complain_scarce(const char *what, int err) {
+  if (err == EMFILE)
+    session_complain("%s: the process has no descriptor left that svidwrap could use; raise its hard limit above its "
+                     "soft one (ulimit -Hn, LimitNOFILE=)",
+                     what);
+  else if (err == ENFILE)
+    session_complain("%s: the system has no more open files to give; raise fs.file-max", what);
+  else if (err == ENOMEM || err == ENOBUFS)
+    session_complain("%s: the process gets no more memory; raise its limit (ulimit -v, MemoryMax=)", what);
+}
+
 void session_complain(const char *fmt, ...) {
   LOCK_NO_CANCEL;
   int keep = errno;

@@ -311,17 +311,11 @@ static ssize_t read_with(struct conn_op *op, struct conn_cursor *cur, uint8_t *b
 
 /* Under the read lock: what can be read now. 0: end of stream, -EAGAIN: nothing. */
 static ssize_t read_locked(struct conn_op *op, struct conn_cursor *cur) {
-  uint8_t small[CONN_STACK];
-  ssize_t n;
-  if (cur->left + RECORD_OVERHEAD + 1 <= sizeof small) {
-    n = read_with(op, cur, small, sizeof small);
-  } else {
-    uint8_t *large = conn_scratch_get();
-    if (!large)
-      return -ENOMEM;
-    n = read_with(op, cur, large, CONN_SCRATCH);
-    conn_scratch_put(large);
-  }
+  uint8_t small[CONN_STACK], *large = NULL;
+  if (cur->left + RECORD_OVERHEAD + 1 > sizeof small)
+    large = conn_scratch_get(); /* no memory: little by little */
+  ssize_t n = large ? read_with(op, cur, large, CONN_SCRATCH) : read_with(op, cur, small, sizeof small);
+  conn_scratch_put(large);
   if (n == -EAGAIN)
     conn_punch(op);
   return n;

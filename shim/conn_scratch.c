@@ -3,7 +3,8 @@
  * conn_scratch.c - large buffers for the length of one call, from a pool of this process.
  *
  * No lock and no malloc(): a hook may run in a signal handler, inside somebody's allocator, or on a
- * thread with a 16 KiB stack. A buffer that another thread used across fork() is lost to the child.
+ * thread with a 16 KiB stack. A buffer that another thread used across fork() is lost to the child. One buffer is
+ * there from the beginning: a program that gets no more memory goes on, as over TCP.
  */
 #include "conn_int.h"
 
@@ -11,7 +12,8 @@
 
 #define POOL 32
 
-static _Atomic(uint8_t *) pool[POOL];
+static uint8_t first[CONN_SCRATCH]; /* never given back */
+static _Atomic(uint8_t *) pool[POOL] = {first};
 
 uint8_t *conn_scratch_get(void) {
   for (int i = 0; i < POOL; i++) {
@@ -33,5 +35,8 @@ void conn_scratch_put(uint8_t *p) {
     if (atomic_compare_exchange_strong_explicit(&pool[i], &none, p, memory_order_release, memory_order_relaxed))
       return;
   }
-  munmap(p, CONN_SCRATCH);
+  if (p == first)
+    p = atomic_exchange_explicit(&pool[0], p, memory_order_acq_rel);
+  if (p)
+    munmap(p, CONN_SCRATCH);
 }

@@ -241,8 +241,12 @@ static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
     return -EFAULT;
   if (most > sizeof small) {
     wire = conn_scratch_get();
-    if (!wire)
+    if (!wire && (flags & CONN_KEEP))
       return -ENOMEM;
+    if (!wire) { /* no memory: little by little */
+      wire = small;
+      most = sizeof small;
+    }
   }
   int rc = seal_batch(op, &good, most, wire, &took);
   if (rc > 0)

@@ -8,6 +8,7 @@
 #include "image.h"
 
 #include "fdtab.h"
+#include "headroom.h"
 #include "hooks/close.h"
 #include "hosts.h"
 #include "libc.h"
@@ -58,6 +59,7 @@ void image_after_fork_child(void) {
   session_after_fork();
   listener_after_fork();
   spare_after_fork();
+  headroom_after_fork();
   stream_after_fork();
   fdtab_after_fork_child(&saved);
   pending_fork_child();

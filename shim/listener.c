@@ -8,6 +8,7 @@
 #include "listener.h"
 
 #include "environ.h"
+#include "headroom.h"
 #include "libc.h"
 #include "manners.h"
 #include "pending.h"
@@ -223,7 +224,9 @@ static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
   int keep = errno;
   if (libc_real()->listen(fd, backlog) != 0)
     return -1; /* EADDRINUSE and its like, as natively */
+  bool room = headroom_open_if_crowded();
   int rc = become_standin(fd, backlog, rule);
+  headroom_close(room);
   if (rc == 0 || listens_natively(fd, rule, rc)) {
     errno = keep;
     return 0;

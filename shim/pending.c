@@ -10,6 +10,7 @@
 
 #include "epollreg.h"
 #include "conn_pages.h"
+#include "headroom.h"
 #include "libc.h"
 #include "plain.h"
 #include "relay.h"
@@ -34,6 +35,8 @@
 #endif
 
 #define CHUNK_BYTES 65536u
+#define MANY        8u
+#define REFUSED     "connect() is refused"
 #define DEADLINE_MS 180000u /* TCP gives a SYN 127 s, the daemon a handshake 10 s by default */
 
 _Atomic uint32_t pending_count;
@@ -153,8 +156,7 @@ static int carry(struct sock *s, struct pending *p, int fd) {
   return rc;
 }
 
-static int dial(struct pending *p) {
-  LOCK_NO_CANCEL;
+static int dial_here(struct pending *p) {
   int reply = session_dial();
   if (reply < 0)
     return -errno;
@@ -164,6 +166,19 @@ static int dial(struct pending *p) {
     p->reply = -1;
     libc_real()->close(reply);
   }
+  return rc;
+}
+
+/* Where many connects are under way their reply sockets stay out of the numbers that are the program's. */
+static int dial(struct pending *p) {
+  LOCK_NO_CANCEL;
+  bool room = atomic_load_explicit(&pending_count, memory_order_relaxed) >= MANY && headroom_open();
+  int rc = dial_here(p);
+  if (rc == -EMFILE && !room && (room = headroom_open()))
+    rc = dial_here(p);
+  headroom_close(room);
+  if (rc != 0)
+    session_complain_scarce(REFUSED, -rc);
   return rc;
 }
 
@@ -337,6 +352,8 @@ int pending_connect(int fd, const struct sockaddr *sa, socklen_t len, const stru
   struct pending *p = pending_new();
   if (!p || len > (socklen_t)sizeof p->dest) {
     errno = p ? EINVAL : ENOBUFS;
+    if (!p)
+      session_complain_scarce(REFUSED, ENOBUFS);
     if (p)
       cell_drop(p->cell), pending_unpin(p);
     return -1;

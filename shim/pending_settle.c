@@ -223,7 +223,9 @@ static int take_slot(struct sock *s, struct pending *p, const struct wire_connec
 static void succeed(struct sock *s, struct pending *p, int fd, const struct wire_connected *a) {
   struct arena_slot *slot = session_slot(a->arena_id, a->slot);
   if (!slot) {
-    pending_fail(s, p, fd, ECONNREFUSED);
+    int scarce = errno == ENOMEM || errno == EMFILE ? errno : 0;
+    pending_fail(s, p, fd, scarce ? scarce : ECONNREFUSED);
+    session_complain_scarce("connect() is refused", scarce);
     return;
   }
   lock_signals saved, inner;
@@ -241,8 +243,10 @@ static void succeed(struct sock *s, struct pending *p, int fd, const struct wire
   }
   lock_drop(&s->lock, &inner);
   lock_drop(&pending_gate, &saved);
-  if (rc != 0)
+  if (rc != 0) {
     pending_fail(s, p, fd, -rc);
+    session_complain_scarce("connect() is refused", -rc);
+  }
   if (!left)
     return;
   epollreg_back(p, false);
@@ -319,6 +323,10 @@ static void judge(struct sock *s, struct pending *p, int fd, const struct wire_c
     rc = asked > 1 ? -err : repeat(s, p, fd, a->status);
     if (rc != 0)
       pending_fail(s, p, fd, -rc);
+    return;
+  case WIRE_BUSY:
+    session_complain("connect() is refused: %.*s", (int)sizeof a->text, a->text);
+    pending_fail(s, p, fd, err);
     return;
   default:
     pending_fail(s, p, fd, err);

@@ -10,6 +10,7 @@
 #include "arenas.h"
 #include "environ.h"
 #include "fdtab.h"
+#include "headroom.h"
 #include "hello.h"
 #include "hosts.h"
 #include "libc.h"
@@ -245,7 +246,11 @@ int session_ready(bool again) {
     }
     if (!atomic_compare_exchange_strong(&session.state, &state, SESSION_BUSY))
       continue;
+    bool room = headroom_open_if_crowded();
     int rc = say_hello(), failed = errno;
+    headroom_close(room);
+    if (rc != 0)
+      session_complain_scarce("no session with the daemon", failed);
     atomic_store(&session.state, rc == 0 ? SESSION_READY : SESSION_NONE);
     libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
     errno = rc == 0 ? keep : failed;
@@ -289,6 +294,7 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
   static _Atomic int said; /* once for every outage: the daemon has it tried every few seconds */
   int fd = -1, keep = errno, rc = -1;
   session_header(&m.hdr, WIRE_IDENTITY, sizeof m);
+  bool room = headroom_open_if_crowded();
   if (session.endpoint[0]) {
     fd = dial_agent();
     int before = atomic_exchange(&said, fd < 0 ? -fd : 0);
@@ -315,6 +321,7 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
     libc_real()->close(fd);
   if (sock >= 0)
     libc_real()->close(sock);
+  headroom_close(room);
   errno = rc == 0 ? keep : failed;
   return rc;
 }

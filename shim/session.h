@@ -75,6 +75,9 @@ struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot);
 
 /* A line for the operator: to stderr and syslog, rate-limited, when the daemon cannot be told. */
 void session_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same for an errno that says that something is used up (EMFILE, ENFILE, ENOMEM, ENOBUFS), with what to do about
+ * it; any other is not worth a line. */
+void session_complain_scarce(const char *what, int err);
 
 /* Once, in the constructor, after environ_save(). */
 void session_init(void);

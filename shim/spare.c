@@ -5,6 +5,7 @@
 #include "spare.h"
 
 #include "fdtab.h"
+#include "headroom.h"
 #include "libc.h"
 
 #include <errno.h>
@@ -39,5 +40,7 @@ bool spare_release(void) {
   lock_drop(&spare_lock, &saved);
   return had;
 }
+
+bool spare_helps(void) { return spare >= 0 && !headroom_beyond(spare); }
 
 void spare_after_fork(void) { lock_reset(&spare_lock); }

@@ -14,6 +14,9 @@ bool spare_open(void);
 /* Gives its number back to the kernel; true when there was one. */
 bool spare_release(void);
 
+/* Would its number be one of the program's? Not where the limit was lowered below it. */
+bool spare_helps(void);
+
 void spare_after_fork(void);
 
 #endif

@@ -37,6 +37,10 @@ $(TESTPROG)/environs: $(BUILD)/obj/tests/programs/environs.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
 
+$(TESTPROG)/scarce: $(BUILD)/obj/tests/programs/scarce.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^
+
 $(TESTPROG)/libdeep.so: tests/programs/deep.c
 	@mkdir -p $(@D)
 	$(CC) $(TESTCFLAGS) -DLIBRARY -fPIC -shared -o $@ $<
@@ -44,7 +48,7 @@ $(TESTPROG)/deep: $(BUILD)/obj/tests/programs/deep.o $(TESTPROG)/libdeep.so
 	@mkdir -p $(@D)
 	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs static tiny deep oldstyle)
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs scarce static tiny deep oldstyle)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)

@@ -271,7 +271,8 @@ static void listener_deliver(void *arg, struct serve_conn *c) {
   if (slots_fill(l->slots, &fill, &c->result, &t) != 0) {
     limits_release(&hold);
     c->result.outcome = HANDSHAKE_INTERNAL;
-    snprintf(c->result.reason, sizeof c->result.reason, "no slot: %s", strerror(errno));
+    snprintf(c->result.reason, sizeof c->result.reason, "%s", slots_why(errno));
+    log_error(l->worker->log, "listener %s: %s", l->name, c->result.reason);
     (void)listener_report(l, c);
     drop(l, c);
     return;

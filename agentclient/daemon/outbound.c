@@ -223,7 +223,8 @@ static void succeed(struct outbound *o, struct handshake_result *result) {
   if (slots_fill(o->session->slots, &fill, result, &t) != 0) {
     limits_release(&hold);
     result->outcome = HANDSHAKE_INTERNAL;
-    snprintf(result->reason, sizeof result->reason, "no slot: %s", strerror(errno));
+    snprintf(result->reason, sizeof result->reason, "%s", slots_why(errno));
+    log_error(o->session->config->log, "%s (pid %d): %s", o->session->program, (int)o->session->pid, result->reason);
     (void)report(o, result);
     let_go(o);
     answer(o->ctl, WIRE_BUSY, ENOBUFS, "%s", result->reason);

@@ -40,6 +40,14 @@ struct slots {
   uint8_t *chunk[CHUNKS];
 };
 
+uint32_t slots_most = ARENA_SLOTS;
+
+const char *slots_why(int err) {
+  return err == ENOBUFS ? "no slot: the program has as many protected connections as one session can (65536); spread "
+                          "them over more processes that are started on their own"
+                        : "no slot: the daemon gets no more memory; raise its limit (MemoryMax=, ulimit -v)";
+}
+
 struct slots *slots_new(void) {
   struct slots *a = calloc(1, sizeof *a);
   if (!a)
@@ -173,13 +181,13 @@ static int slots_grow(struct slots *a) {
 /* Index of a free slot, taken out of the free list and mapped; NONE and errno. */
 static uint32_t slots_take(struct slots *a) {
   /* With thousands of live connections a sweep at every allocation would be most of the work. */
-  if (a->free_list == NONE && (a->known == ARENA_SLOTS || clock_ms() - a->swept_ms > 100))
+  if (a->free_list == NONE && (a->known == slots_most || clock_ms() - a->swept_ms > 100))
     slots_sweep(a);
   uint32_t i = a->free_list;
   if (i != NONE) {
     a->free_list = a->info[i].next_free;
   } else {
-    if (a->known == ARENA_SLOTS) {
+    if (a->known == slots_most) {
       errno = ENOBUFS;
       return NONE;
     }

@@ -40,6 +40,10 @@ struct slots_ticket {
 int slots_fill(struct slots *a, const struct slots_fill *f, const struct handshake_result *r,
                struct slots_ticket *out);
 
+/* Why slots_fill() failed, and what helps, for a log line. */
+const char *slots_why(int err);
+extern uint32_t slots_most; /* that an arena gives away: ARENA_SLOTS, less in tests */
+
 /* Nobody saw the ticket, or nobody will: wipes the slot and frees it at once. */
 void slots_abandon(struct slots *a, struct slots_ticket t);
 /* The ticket was delivered. A slot that stays READY is reclaimed some time after that. */

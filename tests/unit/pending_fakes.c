@@ -337,6 +337,10 @@ struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot) {
 }
 
 void session_complain(const char *fmt, ...) { (void)fmt; }
+void session_complain_scarce(const char *what, int err) {
+  (void)what;
+  (void)err;
+}
 
 /* -- the record engine: a slot's life without its crypto -- */
 

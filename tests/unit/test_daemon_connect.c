@@ -4,6 +4,8 @@
  */
 #include "support_daemon.h"
 
+#include "agentclient/daemon/slots.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -416,6 +418,39 @@ static void who_gives_up_leaves_nothing_behind(void **state) {
   end_program(&p);
 }
 
+static struct wire_connected try_once(struct program *p) {
+  struct server s;
+  server_begin(&s, web);
+  int tcp = tcp_connect(s.port);
+  int sock = request_connect(p, tcp, s.port, CONNECT_RULE);
+  struct wire_connected r = connected(sock);
+  close(sock);
+  close(tcp);
+  server_end(&s);
+  return r;
+}
+
+static void a_full_arena_is_ENOBUFS_until_a_connection_ends(void **state) {
+  (void)state;
+  struct program p;
+  begin_program(&p);
+  slots_most = 1;
+  struct wire_connected first = try_once(&p), second = try_once(&p);
+  assert_int_equal(first.status, WIRE_OK);
+  assert_int_equal(second.status, WIRE_BUSY);
+  assert_int_equal(second.err, ENOBUFS);
+  assert_non_null(strstr(second.text, "65536"));
+  struct arena_slot *slot = map_slot(p.arena, first.slot);
+  atomic_store(&slot->state, ARENA_RELEASED);
+  struct wire_connected third = try_once(&p);
+  assert_int_equal(third.status, WIRE_OK);
+  assert_int_equal(third.slot, first.slot);
+  assert_int_not_equal(third.slot_use, first.slot_use);
+  slots_most = ARENA_SLOTS;
+  unmap_slot(slot);
+  end_program(&p);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, daemon_setup, daemon_teardown)
 
 int main(void) {
@@ -436,6 +471,7 @@ int main(void) {
       T(a_denied_identity_ends_the_wait),
       T(a_session_that_ends_takes_its_connects_along),
       T(who_gives_up_leaves_nothing_behind),
+      T(a_full_arena_is_ENOBUFS_until_a_connection_ends),
   };
   return cmocka_run_group_tests(tests, daemon_group_setup, daemon_group_teardown);
 }
