@@ -32,7 +32,7 @@
 static bool find_binary(char *path, size_t size) {
   const char *bin = environ_get("SVIDWRAP_BIN");
   Dl_info info;
-  if (bin && bin[0] == '/' && strlen(bin) < size) {
+  if (bin && bin[0] == '/' && strlen(bin) < size && access(bin, X_OK) == 0) {
     memcpy(path, bin, strlen(bin) + 1);
     return true;
   }
@@ -81,8 +81,11 @@ static void become_daemon(const char *path, char *const argv[], char *const envp
 int launch_daemon(void) {
   char path[PATH_MAX];
   if (!find_binary(path, sizeof path)) {
-    session_complain("the svidwrap binary was not found; install it, or set SVIDWRAP_BIN to its path");
-    errno = ENOENT;
+    session_complain(
+        "no daemon answers, and the svidwrap binary that would start one was not found; install it, or set "
+        "SVIDWRAP_BIN to its path; for programs in a chroot have root's daemon running: svidwrap daemon "
+        "--all-users");
+    errno = ECONNREFUSED;
     return -1;
   }
   static char name[] = "svidwrap", verb[] = "daemon", option[] = "--container";

@@ -187,6 +187,32 @@ def test_a_chroot_with_our_library(t):
         answered(t, t.wrapped(config, [ENVIRONS, "execve-empty", str(port), t.marker.decode(), root]))
 
 
+CONFINED = """
+import errno, os, socket, sys
+s = socket.socket()
+port = int(sys.argv[2])
+os.chroot(sys.argv[1])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(errno.errorcode[s.connect_ex(("127.0.0.1", port))])
+"""
+
+
+def test_a_program_in_a_chroot_is_told_that_it_cannot_start_a_daemon(t):
+    """It has become a user who has none, and there is no program of ours in there to start one with."""
+    if os.getuid() != 0:
+        raise Skip("needs root: chroot")
+    t.agent([entry(ID)])
+    port = t.port()
+    config = t.both(port, allow=[ID])
+    root = os.path.join(t.dir, "root")
+    os.mkdir(root)
+    p = t.wrapped(config, ["/usr/bin/env", PYTHON, "-c", CONFINED, root, str(port)])  # an image that has not asked for a daemon yet
+    assert p.ok() == b"ECONNREFUSED\n", p.text()
+    assert NATIVE or "root's daemon running: svidwrap daemon --all-users" in p.text(), p.text()
+
+
 def test_a_library_that_another_user_cannot_read(t):
     """A program that becomes somebody else, who has no right to read ours."""
     if os.getuid() != 0 or NATIVE:
