@@ -132,6 +132,17 @@ class Compat(harness.Env):
             os.makedirs(directory + os.path.dirname(self.default_agent.socket))
             os.link(self.default_agent.socket, directory + self.default_agent.socket)
 
+    def machine_daemon(self):
+        """Root's daemon for every user's programs, as its unit starts it. A program in a chroot cannot start one."""
+        if NATIVE:
+            return
+        p = self.spawn([SVIDWRAP, "daemon", "--all-users", "--foreground", "--config", self.managed], name="daemon")
+
+        def answers():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+                return s.connect_ex(f"\0svidwrap/daemon/0/{self.instance}") == 0 or not p.alive()
+        until("the daemon", answers, 20)
+
     def prepare(self, argv, timeout=60, **more):
         """A step that is not wrapped (initdb, a certificate): has to succeed, says nothing."""
         return self.run(argv, timeout=timeout, **more)
