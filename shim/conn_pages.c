@@ -28,9 +28,9 @@
 
 #define PAGE         4096u /* the kernel's may be larger: then it is asked more often */
 #define WORD         8u    /* into a page: address 0 would be "no set" */
-#define SLOTS        256u
-#define ADDRESS_BITS 56 /* no machine gives a program more */
-#define FEW          4u /* more pages than this are asked for at once */
+#define SLOTS        4096u /* 50 clients of a server, each with its buffers, take a few hundred */
+#define ADDRESS_BITS 56    /* no machine gives a program more */
+#define FEW          4u    /* more pages than this are asked for at once */
 
 enum { CAN_READ = 1, CAN_WRITE = 2 };
 
@@ -43,7 +43,7 @@ static uint64_t entry_of(uintptr_t page, uint32_t when) {
   return (uint64_t)page << 20 | (uint64_t)(when % GENERATIONS) << 2;
 }
 
-static _Atomic uint64_t *slot_of(uintptr_t page) { return &known[(page ^ page >> 8) % SLOTS]; }
+static _Atomic uint64_t *slot_of(uintptr_t page) { return &known[(page ^ page >> 12) % SLOTS]; }
 
 static bool is_known(uintptr_t page, uint32_t when, unsigned can) {
   uint64_t e = atomic_load_explicit(slot_of(page), memory_order_relaxed);

@@ -1,0 +1,1 @@
+test_conn_pages_SRCS := shim/conn_pages.c
