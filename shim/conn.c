@@ -18,8 +18,19 @@ _Atomic bool conn_any;
 void (*conn_on_alert)(struct conn *c, int fd, int alert, bool received);
 
 /* ---- calls at work ----------------------------------------------------------------------------------- */
+static void drop_contexts(struct conn *c);
+
+/* Nobody is at work on it any more, nor will be. The contexts go now and not with the last pin: a handler that jumped
+ * out of a wait has left one for ever. */
 static void release(struct conn *c) {
-  if (atomic_exchange(&c->releases, 0))
+  uint8_t closed = 1;
+  lock_signals saved;
+  if (!atomic_compare_exchange_strong(&c->closed, &closed, 2))
+    return;
+  lock_signals_block(&saved);
+  drop_contexts(c);
+  lock_signals_restore(&saved);
+  if (c->releases)
     atomic_store_explicit(&c->slot->state, ARENA_RELEASED, memory_order_release);
 }
 
@@ -35,6 +46,11 @@ int conn_begin(struct conn_op *op, struct conn *c, int fd) {
 void conn_leave(struct conn *c) {
   if (atomic_fetch_sub(&c->users, 1) == 1 && atomic_load(&c->closed))
     release(c);
+}
+
+int conn_return(struct conn_op *op) {
+  atomic_fetch_add(&op->c->users, 1);
+  return atomic_load(&op->c->closed) ? -EBADF : 0;
 }
 
 /* ---- locks ------------------------------------------------------------------------------------------- */
@@ -381,7 +397,7 @@ static bool unread(struct conn_op *op) {
 static void last_close(struct conn_op *op) {
   struct conn *c = op->c;
   if (atomic_load(&op->s->state) == ARENA_MOVED) { /* wiped, and nothing of ours to end */
-    atomic_store(&c->releases, 1);
+    c->releases = 1;
     return;
   }
   int r = lock_side(op, &op->s->rlock, &op->s->r_busy, false);
@@ -394,7 +410,7 @@ static void last_close(struct conn_op *op) {
     wipe(op->s);
     c->punched_ms = 0;
     conn_punch(op);
-    atomic_store(&c->releases, 1);
+    c->releases = 1;
   }
   if (w == 0)
     conn_unnest_write(op);

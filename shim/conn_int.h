@@ -100,6 +100,9 @@ bool conn_cursor_promising(const struct conn_cursor *cur, size_t n);
 int conn_begin(struct conn_op *op, struct conn *c, int fd);
 void conn_leave(struct conn *c);
 static inline void conn_end(struct conn_op *op) { conn_leave(op->c); }
+/* A call leaves while it sleeps, for its thread may never come back (siglongjmp()), and returns: -EBADF where the
+ * connection was closed meanwhile; then the slot is not looked at any more. */
+int conn_return(struct conn_op *op);
 /* Takes the lock of one side with all signals blocked. 0, or why nothing may be done here. The unlock
  * reports what happened (conn_on_alert), with nothing held. */
 int conn_lock_read(struct conn_op *op);

@@ -96,20 +96,20 @@ static int poll_until(int fd, short events, int64_t timeout, struct conn_wait *w
   }
 }
 
-/* Where the program's call blocks it may be cancelled, as natively. */
+/* Where the program's call blocks it may be cancelled, as natively. It has left the connection then. */
 static void cancelled(void *arg) {
-  struct conn *c = arg;
-  conn_leave(c);
   if (conn_unpin)
-    conn_unpin(c);
+    conn_unpin(arg);
 }
 
 static int wait_by_poll(struct conn_op *op, short events, int64_t timeout, struct conn_wait *w) {
   int rc;
   pthread_cleanup_push(cancelled, op->c);
+  conn_leave(op->c);
   rc = poll_until(op->fd, events, timeout, w);
   pthread_cleanup_pop(0);
-  return rc;
+  int back = conn_return(op);
+  return back ? back : rc;
 }
 
 static bool nonblocking(int fd, int flags) {
@@ -129,9 +129,10 @@ int conn_wait_more(struct conn_op *op, int flags, int queued) {
   size_t want = (size_t)queued + 1;
   long n;
   pthread_cleanup_push(cancelled, op->c);
+  conn_leave(op->c);
   n = libc_real()->recv(op->fd, NULL, want, MSG_PEEK | MSG_TRUNC | MSG_WAITALL | (flags & MSG_DONTWAIT));
   pthread_cleanup_pop(0);
-  return n == (long)want;
+  return conn_return(op) == 0 && n == (long)want;
 }
 
 int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
@@ -152,7 +153,9 @@ int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
     w->since_ms = conn_now_ms();
   }
   pthread_cleanup_push(cancelled, op->c);
+  conn_leave(op->c);
   n = libc_real()->recv(op->fd, &byte, 1, MSG_PEEK);
   pthread_cleanup_pop(0);
-  return n < 0 ? -errno : 0;
+  int err = n < 0 ? -errno : 0, back = conn_return(op);
+  return back ? back : err;
 }

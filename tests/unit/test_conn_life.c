@@ -389,14 +389,6 @@ static void test_close_wipes(void **state) {
   rig_close(&r);
 }
 
-static void *blocked_reader(void *arg) {
-  struct half *h = arg;
-  char b[10];
-  h->ok = rig_read(h->r, b, 10, 0) == -1 && errno == EBADF;
-  return NULL;
-}
-
-/* A slot is not handed back while a thread is still blocked on it. */
 /* A close went past the shim, the daemon gave the slot to another connection, and now the number is closed for good.
  */
 static void test_close_leaves_a_slot_of_another_alone(void **state) {
@@ -414,48 +406,7 @@ static void test_close_leaves_a_slot_of_another_alone(void **state) {
   rig_close(&r);
 }
 
-static void test_close_under_a_blocked_reader(void **state) {
-  (void)state;
-  struct rig r;
-  pthread_t t;
-  rig_open(&r, (struct rig_options){0});
-  struct half h = {&r, NULL, false};
-  pthread_create(&t, NULL, blocked_reader, &h);
-  while (atomic_load(&r.c.users) == 0)
-    usleep(1000);
-  usleep(20000);
-  conn_close(&r.c, r.fd);
-  assert_int_equal(atomic_load(&r.slot->state), ARENA_LIVE);
-  assert_true(zero(&r.slot->rx, sizeof r.slot->rx));
-  rig_send(&r, "wake", 4);
-  pthread_join(t, NULL);
-  assert_true(h.ok);
-  assert_int_equal(atomic_load(&r.slot->state), ARENA_RELEASED);
-  rig_close(&r);
-}
-
 /* Idle connections hold one page of the arena: buffers go back when they have been used. */
-/* A thread that is cancelled where it blocks takes no use of the connection with it: the slot is free at close. */
-static void test_cancelled_reader(void **state) {
-  (void)state;
-  struct rig r;
-  pthread_t t;
-  void *result;
-  rig_open(&r, (struct rig_options){0});
-  struct half h = {&r, NULL, false};
-  assert_int_equal(pthread_create(&t, NULL, blocked_reader, &h), 0);
-  while (atomic_load(&r.c.users) == 0)
-    usleep(1000);
-  usleep(20000);
-  assert_int_equal(pthread_cancel(t), 0);
-  assert_int_equal(pthread_join(t, &result), 0);
-  assert_true(result == PTHREAD_CANCELED);
-  assert_int_equal(atomic_load(&r.c.users), 0);
-  conn_close(&r.c, r.fd);
-  assert_int_equal(atomic_load(&r.slot->state), ARENA_RELEASED);
-  rig_close(&r);
-}
-
 static void test_buffers_are_given_back(void **state) {
   (void)state;
   struct rig r;
@@ -487,8 +438,6 @@ int main(void) {
       cmocka_unit_test(test_close_notifies),
       cmocka_unit_test(test_close_wipes),
       cmocka_unit_test(test_close_leaves_a_slot_of_another_alone),
-      cmocka_unit_test(test_close_under_a_blocked_reader),
-      cmocka_unit_test(test_cancelled_reader),
       cmocka_unit_test(test_buffers_are_given_back),
   };
   rig_random(bulk, sizeof bulk);
