@@ -28,12 +28,12 @@ struct conn {
   uint32_t use;               /* slot->use when it was taken */
   struct record_ctx *rx, *tx; /* made at conn_take(); made again after fork and KeyUpdate */
   uint32_t rx_epoch, tx_epoch;
-  uint64_t punched_ms;      /* when the slot's buffers were last given back to the kernel */
-  _Atomic uint32_t users;   /* calls at work in this process, not those that sleep: the slot is not released under them */
-  _Atomic uint8_t closed;   /* 1: conn_close() ran in this process; 2: and the last user has left */
-  uint8_t releases;         /* this process held the connection last: the last user releases the slot */
-  _Atomic int lowat;        /* SO_RCVLOWAT as the program set it, kept here: the kernel would count sealed bytes */
-  uint8_t counted;          /* this connection is counted in conn_unsent (under wlock) */
+  uint64_t punched_ms;    /* when the slot's buffers were last given back to the kernel */
+  _Atomic uint32_t users; /* calls at work here, without those that sleep: the slot is not released under them */
+  _Atomic uint8_t closed; /* 1: conn_close() ran in this process; 2: and the last user has left */
+  uint8_t releases;       /* this process held the connection last: the last user releases the slot */
+  _Atomic int lowat;      /* SO_RCVLOWAT as the program set it, kept here: the kernel would count sealed bytes */
+  uint8_t counted;        /* this connection is counted in conn_unsent (under wlock) */
 };
 
 /* Told, with no lock held, of every alert that ended a connection: received, or sent because of what the

@@ -237,8 +237,10 @@ static int write_batch(struct conn_op *op, struct conn_cursor *cur, int flags) {
     return -EAGAIN;
   struct conn_cursor good = *cur;
   good.left = there(cur, cur->left < most ? cur->left : most);
-  if (good.left == 0)
-    return -EFAULT;
+  if (good.left == 0) { /* TCP looks at the connection first: has it an error to tell? */
+    long n = conn_sys_send(op->fd, NULL, 0, 0);
+    return n < 0 && n != -EAGAIN ? failed(op, (int)-n) : -EFAULT;
+  }
   if (most > sizeof small) {
     wire = conn_scratch_get();
     if (!wire && (flags & CONN_KEEP))

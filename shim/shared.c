@@ -118,19 +118,27 @@ static int wait_connected(int fd, int flags) {
   return libc_real()->poll(&p, 1, -1) < 0 ? -1 : 0;
 }
 
-/* What the kernel says of a socket that is not connected. No byte is sent: it may be, by the time of the call. 0: it
- * is now. */
-static int not_connected(int fd, bool write, int flags) {
-  char byte;
-  ssize_t n = write ? libc_real()->send(fd, &byte, 0, flags & (MSG_NOSIGNAL | MSG_DONTWAIT))
-                    : libc_real()->recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return n < 0 ? -1 : 0;
-}
-
 static void complain(int fd) {
   session_complain("descriptor %d was connected by another process, which has the keys of the connection: refused "
                    "here; connect before fork(), or pass the connection on",
                    fd);
+}
+
+/* What the kernel says of a socket that is not connected. No byte is sent: it may be, by the time of the call. -1 and
+ * errno; 1: it is at its end, as after a refusal that has been told; 0: look again. */
+static int not_connected(int fd, bool write, int flags) {
+  char byte;
+  ssize_t n = write ? libc_real()->send(fd, &byte, 0, flags & (MSG_NOSIGNAL | MSG_DONTWAIT))
+                    : libc_real()->recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT | (flags & MSG_OOB));
+  if (n < 0)
+    return -1;
+  if (tcp_state(fd) != TCP_CLOSE)
+    return 0;
+  if (n == 0 && !write)
+    return 1;
+  complain(fd); /* bytes are left of a connection that is over: whose, cannot be told any more */
+  errno = EACCES;
+  return -1;
 }
 
 bool shared_refuses(int fd) {
@@ -150,7 +158,7 @@ int shared_io(struct sock *s, int fd, bool write, int flags) {
     else if (state == TCP_SYN_SENT || state == TCP_SYN_RECV)
       rc = wait_connected(fd, flags);
     if (rc != 0)
-      return -1;
+      return rc;
     int managed = is_managed_connection(fd);
     if (managed == 0)
       break;

@@ -21,7 +21,7 @@ bool shared_is_closed(int fd); /* TCP is: nobody has connected it, nobody is con
 /* The number is the kernel's again, because this process connects or listens. false: it is connected already, or on
  * its way there: the real call says so. */
 bool shared_release(int fd);
-/* read() and write(). 0: the number is plain now, make the real call; -1 and errno. */
+/* read() and write(). 0: the number is plain now, make the real call; 1: the end of the stream; -1 and errno. */
 int shared_io(struct sock *s, int fd, bool write, int flags);
 
 /* For what uses a number past the hooks: is it such a socket, and connected where the rules are? errno is left alone.

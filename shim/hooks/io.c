@@ -53,8 +53,10 @@ int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, boo
     if (kind == SOCK_PLAIN)
       return 0;
     if (kind == SOCK_SHARED) {
-      if (shared_io(s, fd, write, flags) == 0)
+      int rc = shared_io(s, fd, write, flags);
+      if (rc == 0)
         return 0;
+      *eof = rc > 0;
       sock_put(s);
       return -1;
     }
