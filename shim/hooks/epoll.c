@@ -45,11 +45,28 @@ static struct wait_clock clock_of(int timeout) {
   return wait_clock_start(timeout < 0 ? NULL : &t);
 }
 
-HOOK int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout) {
+/* With a clock, for it may have to wait again. Out of line: epoll_wait() stays short. */
+static __attribute__((noinline)) int timed(int epfd, struct epoll_event *events, int max, int timeout) {
   struct wait_clock clock = clock_of(timeout);
   if (!wait_idle())
     return wait_epoll(epfd, events, max, &clock, NULL);
   return judged(epfd, events, libc_real()->epoll_wait(epfd, events, max, timeout), max, &clock, NULL);
+}
+
+/* n events of a wait that a clock says nothing about: it did not wait, or for ever. */
+static __attribute__((noinline)) int untimed(int epfd, struct epoll_event *events, int n, int max, int timeout) {
+  struct wait_clock clock = clock_of(timeout);
+  return judged(epfd, events, n, max, &clock, NULL);
+}
+
+HOOK int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout) {
+  if (timeout > 0 || !wait_idle())
+    return timed(epfd, events, max, timeout);
+  int n = libc_real()->epoll_wait(epfd, events, max, timeout);
+  for (int i = 0; i < n; i++)
+    if (epollreg_is_tag(events[i].data.u64))
+      return untimed(epfd, events, n, max, timeout);
+  return n;
 }
 
 HOOK int epoll_pwait(int epfd, struct epoll_event *events, int max, int timeout, const sigset_t *mask) {
