@@ -188,6 +188,18 @@ void conn_unlock_write(struct conn_op *op) {
   unlock_outer(op, &op->s->wlock, &op->s->w_busy);
 }
 
+void conn_unlock_write_masked(struct conn_op *op) {
+  count_unsent(op);
+  unlock_side(&op->s->wlock, &op->s->w_busy);
+  op->masked = true;
+}
+
+void conn_unmask(struct conn_op *op) {
+  if (op->masked)
+    lock_signals_restore(&op->signals);
+  op->masked = false;
+}
+
 int conn_nest_write(struct conn_op *op, bool try) {
   int rc = lock_side(op, &op->s->wlock, &op->s->w_busy, try);
   if (rc == 0 && check_write(op->s)) {

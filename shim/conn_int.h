@@ -59,6 +59,7 @@ struct conn_op {
   bool padded;        /* the record that was opened last */
   bool answer_update; /* the peer asked for a KeyUpdate */
   lock_signals signals;
+  bool masked; /* the lock is dropped, and signals are still blocked: until conn_unmask() */
 };
 
 /* Where a call stands in the program's buffers. */
@@ -109,6 +110,9 @@ int conn_lock_read(struct conn_op *op);
 void conn_unlock_read(struct conn_op *op);
 int conn_lock_write(struct conn_op *op);
 void conn_unlock_write(struct conn_op *op);
+/* Drops the lock only: the call is going to wait, and a handler that ran before the wait would not end it. */
+void conn_unlock_write_masked(struct conn_op *op);
+void conn_unmask(struct conn_op *op);
 /* What a call that ends with rc (a result or a negative errno) answers: a revoked connection has one error for all.
  */
 int conn_error(const struct conn_op *op, int rc);

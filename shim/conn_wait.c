@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
@@ -54,9 +55,11 @@ static int64_t timeout_of(int fd, int option) {
 /* poll() answers EINTR whatever the handler's flags are; recv() and send() without a timeout go on behind
  * an SA_RESTART handler. Which handler ran cannot be told afterwards: the call is restarted when every
  * handler that this thread can run asks for it, and a program that has one without hears EINTR. */
-static bool handlers_restart(void) {
+static bool handlers_restart(const sigset_t *mask) {
   sigset_t blocked;
   pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+  if (mask)
+    blocked = *mask;
   for (int sig = 1; sig < NSIG; sig++) {
     struct sigaction a;
     if (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP || sig == SIGSYS)
@@ -72,8 +75,8 @@ static bool handlers_restart(void) {
 }
 
 /* Waits for events until the call's own timeout is over. With one set, the kernel answers EINTR whatever
- * the handler says (signal(7)). */
-static int poll_until(int fd, short events, int64_t timeout, struct conn_wait *w) {
+ * the handler says (signal(7)). mask: the thread's, where signals are still blocked; NULL: they are not. */
+static int poll_until(int fd, short events, int64_t timeout, struct conn_wait *w, const sigset_t *mask) {
   if (!w->begun) {
     w->begun = true;
     w->since_ms = conn_now_ms();
@@ -86,27 +89,36 @@ static int poll_until(int fd, short events, int64_t timeout, struct conn_wait *w
         return -EAGAIN;
     }
     struct pollfd p = {.fd = fd, .events = events};
-    int n = libc_real()->poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+    struct timespec t = {left / 1000, left % 1000 * 1000000};
+    int n = libc_real()->ppoll(&p, 1, left < 0 ? NULL : &t, mask);
     if (n > 0)
       return 0;
     if (n < 0 && errno != EINTR)
       return -errno;
-    if (n < 0 && (timeout >= 0 || w->some || !handlers_restart()))
+    if (n < 0 && (timeout >= 0 || w->some || !handlers_restart(mask)))
       return -EINTR;
   }
 }
 
 /* Where the program's call blocks it may be cancelled, as natively. It has left the connection then. */
 static void cancelled(void *arg) {
+  struct conn_op *op = arg;
+  conn_unmask(op);
   if (conn_unpin)
-    conn_unpin(arg);
+    conn_unpin(op->c);
 }
 
 static int wait_by_poll(struct conn_op *op, short events, int64_t timeout, struct conn_wait *w) {
   int rc;
-  pthread_cleanup_push(cancelled, op->c);
+  sigset_t mask;
+  bool blocked = op->masked && lock_signals_blocked(&op->signals);
+  if (blocked) { /* the kernel's set begins libc's */
+    sigemptyset(&mask);
+    memcpy(&mask, &op->signals, sizeof op->signals);
+  }
+  pthread_cleanup_push(cancelled, op);
   conn_leave(op->c);
-  rc = poll_until(op->fd, events, timeout, w);
+  rc = poll_until(op->fd, events, timeout, w, blocked ? &mask : NULL);
   pthread_cleanup_pop(0);
   int back = conn_return(op);
   return back ? back : rc;
@@ -120,15 +132,15 @@ static bool nonblocking(int fd, int flags) {
 }
 
 int conn_wait_write(struct conn_op *op, int flags, struct conn_wait *w) {
-  if (nonblocking(op->fd, flags))
-    return -EAGAIN;
-  return wait_by_poll(op, POLLOUT, timeout_of(op->fd, SO_SNDTIMEO), w);
+  int rc = nonblocking(op->fd, flags) ? -EAGAIN : wait_by_poll(op, POLLOUT, timeout_of(op->fd, SO_SNDTIMEO), w);
+  conn_unmask(op);
+  return rc;
 }
 
 int conn_wait_more(struct conn_op *op, int flags, int queued) {
   size_t want = (size_t)queued + 1;
   long n;
-  pthread_cleanup_push(cancelled, op->c);
+  pthread_cleanup_push(cancelled, op);
   conn_leave(op->c);
   n = libc_real()->recv(op->fd, NULL, want, MSG_PEEK | MSG_TRUNC | MSG_WAITALL | (flags & MSG_DONTWAIT));
   pthread_cleanup_pop(0);
@@ -152,7 +164,7 @@ int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
     w->begun = true;
     w->since_ms = conn_now_ms();
   }
-  pthread_cleanup_push(cancelled, op->c);
+  pthread_cleanup_push(cancelled, op);
   conn_leave(op->c);
   n = libc_real()->recv(op->fd, &byte, 1, MSG_PEEK);
   pthread_cleanup_pop(0);

@@ -296,7 +296,10 @@ static int write_step(struct conn_op *op, struct conn_cursor *cur, int flags) {
   /* Sealed and not sent: a blocking call waits until it is. */
   if (rc == 0 && op->s->w_len > 0)
     rc = -EAGAIN;
-  conn_unlock_write(op);
+  if (rc == -EAGAIN && op->alert < 0)
+    conn_unlock_write_masked(op); /* conn_wait_write() is next */
+  else
+    conn_unlock_write(op);
   return rc;
 }
 
@@ -307,6 +310,7 @@ static ssize_t write_all(struct conn_op *op, struct conn_cursor *cur, int flags)
   for (;;) {
     int rc = write_step(op, cur, pass);
     if (rc == -EAGAIN) {
+      wait.some = cur->left < total;
       rc = conn_wait_write(op, flags, &wait);
       if (rc == 0 && conn_owns && !conn_owns(op->c, op->fd))
         rc = -EBADF;

@@ -28,6 +28,8 @@ void lock_signals_block(lock_signals *saved) {
   errno = keep;
 }
 
+bool lock_signals_blocked(const lock_signals *saved) { return *saved != UNCHANGED; }
+
 void lock_signals_restore(const lock_signals *saved) {
   if (*saved == UNCHANGED)
     return;

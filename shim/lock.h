@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lock {
@@ -27,6 +28,8 @@ extern _Atomic uint32_t lock_masking;
 
 void lock_signals_block(lock_signals *saved);
 void lock_signals_restore(const lock_signals *saved);
+/* Were any blocked? */
+bool lock_signals_blocked(const lock_signals *saved);
 
 void lock_take(struct lock *l, lock_signals *saved);
 void lock_drop(struct lock *l, const lock_signals *saved);
