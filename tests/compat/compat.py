@@ -160,7 +160,7 @@ class Compat(harness.Env):
         argv = [which(argv[0]) if "/" not in argv[0] else argv[0], *map(str, argv[1:])]
         return self.wrap(self.managed, argv, wait=wait)
 
-    def server(self, argv, *ports, timeout=40, **more):
+    def server(self, argv, *ports, timeout=60, **more):
         """Starts a wrapped server and waits until it listens on these ports."""
         p = self.spawn(self.program(argv), name=more.pop("name", os.path.basename(argv[0])), **more)
         for port in ports:
@@ -187,7 +187,7 @@ class Compat(harness.Env):
             raise Failure(f"{p.name}: exit {code}\n{p.text()[-3000:]}")
         return out
 
-    def stop(self, proc, sig=None, timeout=20):
+    def stop(self, proc, sig=None, timeout=60):
         """Ends a server as its operator would, and says how it ended."""
         proc.kill(sig) if sig else proc.kill()
         self.say(f"{proc.name.partition('-')[2]} ended: {proc.wait(timeout)}")
@@ -262,7 +262,7 @@ def file_digest(path):
         return digest(f.read())
 
 
-def sleep_until(check, what, timeout=30):
+def sleep_until(check, what, timeout=60):
     """For scripts that have to wait for a program's own doing."""
     end = time.monotonic() + timeout
     while not check():

@@ -82,7 +82,7 @@ def get(c, url, *options, show=True, body=True, **more):
     """curl: the status, the type, what came (the text, or its digest where it is large; not if the body says when and
     where)."""
     path = os.path.join(c.dir, f"got-{len(c.procs)}")
-    told = c.client(["curl", "-sS", "-m", 30, "-o", path, "-w", "%{http_code} %{content_type} %{num_connects}", *options, url],
+    told = c.client(["curl", "-sS", "-m", 60, "-o", path, "-w", "%{http_code} %{content_type} %{num_connects}", *options, url],
                     show=False, **more)
     came = b""
     if os.path.exists(path):
@@ -97,7 +97,7 @@ def get(c, url, *options, show=True, body=True, **more):
 
 def several(c, *urls):
     """One curl, one connection, several requests."""
-    c.client(["curl", "-sS", "-m", 30, "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{num_connects}\n", *urls[:1]]
+    c.client(["curl", "-sS", "-m", 60, "-o", "/dev/null", "-w", "%{http_code} %{size_download} %{num_connects}\n", *urls[:1]]
              + [word for u in urls[1:] for word in ("--next", "-sS", "-o", "/dev/null", "-w",
                                                     "%{http_code} %{size_download} %{num_connects}\n", u)])
 
@@ -106,7 +106,7 @@ def under_load(c, port, doing, path="/page.txt", each=100):
     """Runs doing() while four threads ask for a page, a connection a request: none of them may be lost."""
     script = c.write("load.py", LOAD)
     load = c.start([compat.PYTHON, script, "127.0.0.1", port, path, each], name="load")
-    load.line("under way", 60)
+    load.line("under way", 90)
     doing()
-    code = load.wait(60)
+    code = load.wait(90)
     c.say("under load:", code, load.text().splitlines()[-1])

@@ -4,6 +4,7 @@ import apache
 
 TITLE = "Apache (prefork)"
 WHAT = apache.WHAT
+TIMEOUT = 180
 
 
 def run(c):

@@ -91,6 +91,6 @@ def run(c):
             c.listening(port)
             c.client(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}; for i in 1 2; do echo \"$1 $i\" >&3; read -r x <&3; echo \"$x\"; done; echo end >&3; read -r x <&3; "
                       "echo \"$x\"", "x", c.text], err=True)
-    c.say("ended:", awk.wait(20), zsh.wait(20))
+    c.say("ended:", awk.wait(60), zsh.wait(60))
     c.stop(tcl)
     c.stop(lua)
