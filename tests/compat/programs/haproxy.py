@@ -10,6 +10,7 @@ TITLE = "HAProxy"
 WHAT = ("HTTP and TCP mode, threads, health checks, kept and reused back end connections, PROXY protocol, a back end that is down, "
         "reload under load with the listeners passed on (-x, -sf), statistics")
 
+TIMEOUT = 180
 CONFIG = """
 global
   maxconn 200
