@@ -16,7 +16,7 @@
 
 _Thread_local int sigpipes;
 
-static const struct op *const tables[] = {ops_life, ops_io, ops_wait, ops_fd, ops_proc, ops_option};
+static const struct op *const tables[] = {ops_life, ops_io, ops_wait, ops_fd, ops_proc, ops_option, ops_bad};
 enum { TABLES = sizeof tables / sizeof *tables };
 
 static const struct op *choose(void) {

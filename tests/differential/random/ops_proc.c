@@ -33,11 +33,23 @@ static void op_fork(void) {
   w->alive = pid > 0;
 }
 
+/* Nobody reads the close_notify that waits for a killed process; where TCP would have had a FIN, which is no data,
+ * the kernel resets its peer. */
+static void killed(void) {
+  for (int i = 0; i < me->count; i++) {
+    const struct object *o = object_of(i);
+    if (o->kind == K_CONN && conn_of(o)->from[!o->side].fin)
+      conn_of(o)->vague[!o->side] = true;
+  }
+}
+
 /* A child ends. What it alone held is closed, and everybody hears of it. */
 static void op_end(void) {
   if (me - W->worker < 2)
     return;
   int how = (int)draw(3);
+  if (how == 2)
+    killed();
   say(" %s", how == 0 ? "_exit" : how == 1 ? "exit" : "killed");
   W->dying = (int)(me - W->worker);
   sem_post(&W->done);

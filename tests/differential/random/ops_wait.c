@@ -26,8 +26,11 @@ static const unsigned masks[] = {EPOLLIN,
 
 static unsigned a_mask(void) { return masks[draw(sizeof masks / sizeof *masks)]; }
 
-/* Near a full buffer it is open whether there is room: such an answer is not told. */
+/* Near a full buffer it is open whether there is room, and behind many bytes whether the end has come: such an answer
+ * is not told. */
 static unsigned told(const struct object *o, unsigned mask) {
+  if (o->kind == K_CONN && unread(o) > EXACT)
+    mask &= ~(unsigned)(EPOLLRDHUP | EPOLLHUP | EPOLLERR);
   if (o->kind == K_CONN && outstanding(o) > (200u << 10))
     mask &= ~(unsigned)(EPOLLOUT | EPOLLWRNORM);
   return mask;
