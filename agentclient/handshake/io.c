@@ -11,9 +11,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* The largest flight is our certificate chain and little else. */
@@ -34,12 +36,25 @@ static void remember_first(struct handshake_io *io, const void *data, size_t n) 
   io->first_len = (uint8_t)(io->first_len + n);
 }
 
+/* The kernel tells an error of a connection once, and where the program made the connection it is the program that
+ * has to learn of it: its poll() shows POLLERR only while nobody has been told. */
+static bool lost(const struct handshake_io *io) {
+  struct pollfd p = {.fd = io->fd, .events = 0};
+  int waiting = 0;
+  return io->role == ARENA_CLIENT && poll(&p, 1, 0) == 1 && (p.revents & POLLERR) &&
+         ioctl(io->fd, FIONREAD, &waiting) == 0 && waiting == 0;
+}
+
 static int io_read(BIO *bio, char *buf, int want) {
   struct handshake_io *io = BIO_get_data(bio);
   ssize_t n;
   BIO_clear_retry_flags(bio);
   if (want <= 0 || io->foreign)
     return -1;
+  if (lost(io)) {
+    io->error = ECONNRESET; /* nothing else ends a connection that is as young as this */
+    return -1;
+  }
   do
     n = recv(io->fd, buf, (size_t)want, MSG_DONTWAIT);
   while (n < 0 && errno == EINTR);

@@ -326,6 +326,29 @@ static void a_refused_dial_leaves_so_error_alone(void **state) {
   close(reserved);
 }
 
+/* So it is with a reset that comes later, by the peer or by the program's own shutdown(). */
+static void a_reset_in_the_middle_leaves_so_error_alone(void **state) {
+  static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    struct hs_ours o;
+    int fd[2], error = 0;
+    socklen_t len = sizeof error;
+    char hello;
+    hs_tcp(fd);
+    struct handshake_request request = hs_request(&w, fd[0], ARENA_CLIENT, RULE_OUT);
+    hs_begin(&w, &o, &request);
+    assert_int_equal(recv(fd[1], &hello, 1, MSG_PEEK), 1);
+    assert_int_equal(connect(fd[i], &nobody, sizeof nobody), 0);
+    hs_wait(&o);
+    outcome_is(&o, HANDSHAKE_PEER_CLOSED, "Connection reset by peer");
+    assert_int_equal(getsockopt(o.fd, SOL_SOCKET, SO_ERROR, &error, &len), 0);
+    assert_int_equal(error, ECONNRESET);
+    hs_done(&o);
+    close(fd[1]);
+  }
+}
+
 static void a_dial_that_never_connects_times_out(void **state) {
   struct sockaddr_in a;
   int busy = listener(&a, 0), fill[4];
@@ -463,6 +486,7 @@ int main(void) {
       cmocka_unit_test(cancel_ends_it_once),
       cmocka_unit_test(cancel_may_race_with_the_end),
       cmocka_unit_test(a_refused_dial_leaves_so_error_alone),
+      cmocka_unit_test(a_reset_in_the_middle_leaves_so_error_alone),
       cmocka_unit_test(a_dial_that_never_connects_times_out),
       cmocka_unit_test(a_dial_goes_on_to_the_handshake),
       cmocka_unit_test(our_svid_must_not_expire_on_the_way),
