@@ -57,7 +57,8 @@ help:
 	@echo "make bench      figures, as ratios of one run"
 	@echo "make fuzz       a bounded run of every fuzzer (FUZZ_SECONDS=20 each)"
 	@echo "make asan tsan  the unit tests under a sanitizer"
-	@echo "make differential-asan -tsan -valgrind  the differential scenarios under each"
+	@echo "make differential-asan -tsan -valgrind  the differential scenarios and some random seeds under each; FILTER=epoll.: some"
+	@echo "make random-asan -tsan        random operations under each; SEEDS=n FROM=n, SEED=n: one"
 	@echo "make lint       cppcheck, clang-format, scripts that parse"
 	@echo "make test-spire SPIRE_BIN=DIR  against a real SPIRE server and agent"
 	@echo "make install DESTDIR= PREFIX=/usr/local"
@@ -77,7 +78,7 @@ $(BUILD)/svidwrap: $(BIN_OBJ)
 # The hooks define read() and its kind themselves: glibc's fortified inline versions must stay out. Nor may they be
 # instrumented for threads: that sanitizer's runtime calls sigaction() and more before it is ready for anybody.
 $(BUILD)/pic/shim/hooks/%.o: FORTIFY := -U_FORTIFY_SOURCE $(if $(filter tsan,$(SAN)),-fno-sanitize=thread)
-$(BUILD)/pic/shim/libc.o: FORTIFY += $(if $(filter tsan,$(SAN)),-fno-sanitize=thread)
+$(BUILD)/pic/shim/libc.o $(BUILD)/pic/shim/record/provider.o: FORTIFY += $(if $(filter tsan,$(SAN)),-fno-sanitize=thread)
 $(BUILD)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $@"
@@ -159,10 +160,12 @@ asan:
 tsan:
 	@scripts/sanitize tsan
 differential-asan differential-tsan differential-valgrind:
-	@scripts/lanes $(@:differential-%=%)
+	@scripts/lanes $(@:differential-%=%) $(FILTER)
+random-asan random-tsan:
+	@scripts/lanes $(@:random-%=%) --random $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --from $(or $(FROM),1))
 lint:
 	@scripts/lint
-.PHONY: test compat demo bench test-spire asan tsan lint
+.PHONY: test compat demo bench test-spire asan tsan lint differential-asan differential-tsan differential-valgrind random-asan random-tsan
 
 install: all
 	install -D -m 755 $(BUILD)/svidwrap $(DESTDIR)$(PREFIX)/bin/svidwrap

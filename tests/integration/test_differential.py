@@ -58,8 +58,10 @@ class Hole:
 
 
 def trace(t, argv):
-    proc = t.spawn(argv, name=argv[-3] + ("-wrapped" if "run" in argv else "-native"),
-                   extra={"SCENARIO_MARKER": t.marker.decode(), **({"SCENARIO_SLOW": "1"} if LANE else {})})
+    extra = {"SCENARIO_MARKER": t.marker.decode(), **({"SCENARIO_SLOW": "1"} if LANE else {})}
+    if LANE == "valgrind":
+        extra["SCENARIO_SELF"] = os.path.join(PROGRAMS, "scenario")
+    proc = t.spawn(argv, name=argv[-3] + ("-wrapped" if "run" in argv or "env" in argv[0] else "-native"), extra=extra)
     code = proc.wait(60)
     return proc.out().decode().splitlines() + ([f"(exit {code})"] if code else [])
 

@@ -37,7 +37,7 @@ static inline void cancel_in(const char *what, void *(*fn)(void *), void *arg) {
 
 static inline void *on_a_small_stack(void *(*fn)(void *), void *arg) {
   pthread_attr_t a;
-  pthread_t t;
+  pthread_t t = 0;
   void *result = NULL;
   pthread_attr_init(&a);
   if (pthread_attr_setstacksize(&a, SMALL_STACK) != 0 || pthread_create(&t, &a, fn, arg) != 0)
