@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#define PIPE_BYTES 65536u
-#define PIPE_TURNS 16 /* pieces of that size a connection may move in a row: then it is the others' turn */
+#define PIPE_BYTES 131072u /* 8 records; with 4, each end wakes the other twice as often */
+#define PIPE_TURNS 8       /* pieces of that size a connection may move in a row: then it is the others' turn */
 
 /* What one side gave and the other could not take yet. */
 struct pipe_rest {
-  uint8_t *data; /* PIPE_BYTES, or NULL while there is none */
+  uint8_t *data; /* at + len bytes, at most PIPE_BYTES; NULL while there is none */
   size_t at, len;
 };
 

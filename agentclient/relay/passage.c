@@ -16,7 +16,7 @@ static bool passing(int err) { return err == EAGAIN || err == EINTR || err == EN
 
 /* Keeps what the other side did not take. false: out of memory. */
 static bool keep_rest(struct pipe_rest *r, const uint8_t *p, size_t n) {
-  r->data = malloc(PIPE_BYTES);
+  r->data = malloc(n);
   if (!r->data)
     return false;
   memcpy(r->data, p, n);
@@ -27,7 +27,7 @@ static bool keep_rest(struct pipe_rest *r, const uint8_t *p, size_t n) {
 
 static void drop_rest(struct pipe_rest *r) {
   if (r->data)
-    explicit_bzero(r->data, PIPE_BYTES);
+    explicit_bzero(r->data, r->at + r->len);
   free(r->data);
   memset(r, 0, sizeof *r);
 }
