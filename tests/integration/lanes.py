@@ -83,7 +83,10 @@ UNFIT = {
         r"by_io_submit": "valgrind itself looks at the bad addresses, and dies of them without svidwrap, too",
         r"by_pidfd_getfd": "valgrind keeps pidfds to itself",
         r"in_threads": "hangs under valgrind natively, too",
-        r"eintr_write": "a signal that comes while a large write is being sealed, which takes long here, does not end it",
+        r"_descriptor_left$|connects_up_to_the_limit|without_memory|no_memory_left":
+            "valgrind has descriptors and address space of its own, and fails without svidwrap, too",
+        r"(eintr|restart)_write": "the signal may come before the write has begun, and hangs it without svidwrap, too",
+        r"signal_in_mid_write": "asks what happens in a time that is another one here",
     },
     "tsan": {
         r"badinput\.bad_(accept|options|waits)": WILD,
