@@ -5,6 +5,7 @@ from compat import file_digest
 
 TITLE = "ProFTPD"
 WHAT = "standalone and under inetd: a user of a password file, passive and active, a range of ports, sendfile, resume, parallel transfers, reload"
+TIMEOUT = 150
 import crypt  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402

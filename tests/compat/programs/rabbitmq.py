@@ -3,10 +3,8 @@
 TITLE = "RabbitMQ"
 WHAT = ("AMQP with confirms, topics, get, requeue, a transaction, 2 MB messages, many connections; two nodes clustered over epmd and Erlang's "
         "distribution, a quorum queue, rabbitmqctl, MQTT, the management API")
-TIMEOUT = 150
+TIMEOUT = 240
 import os  # noqa: E402
-
-
 
 CLIENT = r'''
 import hashlib, pika, sys, threading
@@ -96,7 +94,7 @@ management.tcp.port = {15672 + n}
 log.console = true
 log.console.level = warning
 """ + more))
-    return c.server([server("rabbitmq-server")], 5672 + n, 1883 + n, 15672 + n, 25672 + n, name=name, timeout=60)
+    return c.server([server("rabbitmq-server")], 5672 + n, 1883 + n, 15672 + n, 25672 + n, name=name, timeout=120)
 
 
 def server(program):
@@ -125,8 +123,6 @@ def run(c):
     c.client(["curl", "-sS", f"{api}/nodes?columns=name,running&sort=name"])
     c.client(["curl", "-sS", "-H", "content-type: application/json", "-d", '{"properties":{},"routing_key":"all","payload":"by HTTP","payload_encoding":"string"}',
               f"{api}/exchanges/%2f/amq.default/publish"])
-    ctl = [server("rabbitmqctl"), "-q", "-l", "-n", "two@127.0.0.1"]
-    c.client([*ctl, "list_queues", "--no-table-headers", "name", "type", "messages"])
-    c.client([*ctl, "stop"], show=False)
-    c.say("two ended:", two.wait(30))
+    c.client([server("rabbitmqctl"), "-q", "-l", "-n", "two@127.0.0.1", "list_queues", "--no-table-headers", "name", "type", "messages"])
+    c.stop(two)
     c.stop(one)

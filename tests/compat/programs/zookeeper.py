@@ -5,7 +5,7 @@ from compat import until
 TITLE = "ZooKeeper"
 WHAT = ("an ensemble of three (elections, quorum ports), kazoo: nodes, transactions, watches, ephemerals, locks; "
         "a leader that goes and comes back, four-letter words, zkCli")
-TIMEOUT = 150
+TIMEOUT = 240
 
 CLIENT = r'''
 import sys, threading, logging
@@ -102,17 +102,17 @@ def run(c):
         c.client(["/usr/bin/python3", "-c", CLIENT, c.text, part], err=True)
 
     for n in members:
-        c.listening(2180 + n, 40, members[n])
-    until("a leader", roles, 60, 0.5)
+        c.listening(2180 + n, 90, members[n])
+    until("a leader", roles, 90, 0.5)
     c.say(sorted(roles().values()))
     kazoo("first")
     c.say([word(n, "ruok") for n in members])
     leader = next(n for n, role in roles().items() if role == "leader")
     members.pop(leader).kill()
-    until("another leader", roles, 40, 0.5)
+    until("another leader", roles, 90, 0.5)
     members[leader] = member(c, leader)
-    c.listening(2180 + leader, 40, members[leader])
-    until("all three", roles, 40, 0.5)
+    c.listening(2180 + leader, 90, members[leader])
+    until("all three", roles, 90, 0.5)
     c.say(sorted(roles().values()))
     kazoo("second")
     out = c.client([*JAVA, "org.apache.zookeeper.ZooKeeperMain", "-server", "127.0.0.1:2182", "get", "/top"], show=False)
