@@ -37,6 +37,7 @@ struct passage {
   bool inward_ended, outward_ended; /* end of the stream from the network; from the program */
   bool inward_shut, outward_shut;   /* and it was passed on */
   bool gone;                        /* the program closed its end */
+  bool left_unread;                 /* with bytes in it that it had not read */
   bool dead;                        /* nothing more can come of it */
   bool broken;                      /* and not because both sides said so */
   pid_t pid;                        /* who asked for it */

@@ -107,7 +107,7 @@ static void outward(struct passage *p, uint8_t *scratch) {
     if (n < 0) {
       if (passing(errno))
         return;
-      p->outward_ended = p->gone = true; /* ECONNRESET: closed with bytes in it that it never read */
+      p->outward_ended = p->gone = p->left_unread = true; /* ECONNRESET: closed with bytes in it, never read */
       return;
     }
     if (n == 0)
@@ -131,7 +131,8 @@ void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events) {
   if (!p->dead)
     inward(p, scratch);
   /* Both directions are over, or the program is gone and all that it said is on its way. */
-  if (p->outward_shut && (p->gone || p->inward_shut) && p->slot->w_len == 0)
+  bool said = p->outward_shut || (p->left_unread && p->outward.len == 0);
+  if (said && (p->gone || p->inward_shut) && p->slot->w_len == 0)
     p->dead = true;
 }
 
@@ -156,8 +157,12 @@ uint32_t passage_pair_events(const struct passage *p) {
 void passage_free(struct passage *p) {
   if (p->broken && !p->gone)
     reset_mark(p->pid, p->cookie);
-  /* Where the program did not read to the end, closing with unread bytes resets the peer, as TCP would. */
-  conn_close(&p->conn, p->tcp.fd);
+  /* Where the program did not read to the end the peer is reset, as by TCP: closing with unread bytes does that by
+   * itself, and where they were read here it is asked for. */
+  const struct linger hard = {1, 0};
+  if (p->left_unread)
+    setsockopt(p->tcp.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  conn_close(&p->conn, p->left_unread ? -1 : p->tcp.fd);
   conn_free(&p->conn);
   close(p->tcp.fd);
   close(p->pair.fd);
