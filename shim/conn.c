@@ -10,7 +10,6 @@
 
 #include <openssl/crypto.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 _Atomic uint32_t conn_unsent;
@@ -111,6 +110,16 @@ int conn_error(const struct conn_op *op, int rc) {
   return revoked && rc < 0 ? revoked : rc;
 }
 
+/* Under a lock: does the call's number lead to the connection still? It may be another file's by now: then the call
+ * goes on by another number of the connection. Who closes one waits for the locks (conn_number_left()). */
+static bool still_there(struct conn_op *op) {
+  if (atomic_load(&op->c->closed))
+    return false;
+  if (conn_number)
+    op->fd = conn_number(op->c, op->fd);
+  return !conn_number || op->fd >= 0;
+}
+
 static int lock_outer(struct conn_op *op, pthread_mutex_t *m, uint32_t *busy) {
   if (atomic_load(&op->c->closed))
     return -EBADF;
@@ -121,6 +130,10 @@ static int lock_outer(struct conn_op *op, pthread_mutex_t *m, uint32_t *busy) {
   }
   lock_signals_block(&op->signals);
   int rc = lock_side(op, m, busy, false);
+  if (rc == 0 && !still_there(op)) {
+    unlock_side(m, busy);
+    rc = -EBADF;
+  }
   if (rc)
     lock_signals_restore(&op->signals);
   return rc;
@@ -430,6 +443,28 @@ static void last_close(struct conn_op *op) {
     unlock_side(&op->s->rlock, &op->s->r_busy);
 }
 
+/* Waits until no other call of this process is where it uses a number that it looked up before. */
+static void others_pass(struct conn_op *op) {
+  if (lock_side(op, &op->s->rlock, &op->s->r_busy, false) == 0)
+    unlock_side(&op->s->rlock, &op->s->r_busy);
+  if (lock_side(op, &op->s->wlock, &op->s->w_busy, false) == 0)
+    unlock_side(&op->s->wlock, &op->s->w_busy);
+}
+
+void conn_number_left(struct conn *c, int fd) {
+  struct conn_op op;
+  lock_signals saved;
+  if (atomic_load(&c->users) == 0 || conn_begin(&op, c, fd))
+    return;
+  int keep = errno;
+  lock_signals_block(&saved);
+  if (still_ours(c))
+    others_pass(&op);
+  conn_end(&op);
+  lock_signals_restore(&saved);
+  errno = keep;
+}
+
 void conn_close(struct conn *c, int fd) {
   struct conn_op op;
   int keep = errno;
@@ -442,6 +477,8 @@ void conn_close(struct conn *c, int fd) {
   lock_signals_block(&saved);
   if (!atomic_exchange(&c->closed, 1) && ours) {
     bool moved = atomic_load(&c->slot->state) == ARENA_MOVED;
+    if (atomic_load(&c->users) > 1)
+      others_pass(&op);
     if (atomic_fetch_sub(&c->slot->holders, 1) == 1)
       last_close(&op);
     else
@@ -464,25 +501,6 @@ void conn_free(struct conn *c) {
     lock_signals_restore(&saved);
   }
   c->slot = NULL;
-}
-
-int conn_fionread(struct conn *c, int fd, int *bytes) {
-  struct conn_op op;
-  int keep = errno, rc = conn_begin(&op, c, fd);
-  if (rc == 0) {
-    rc = conn_lock_read(&op);
-    if (rc == 0) {
-      int queued = 1;
-      conn_sys(libc_real()->syscall(SYS_ioctl, fd, FIONREAD, &queued));
-      if (queued > 0) /* else there is nothing to look at but an error, which is not ours to take */
-        conn_fill(&op);
-      *bytes = (int)conn_available(&op);
-      conn_unlock_read(&op);
-    }
-    conn_end(&op);
-  }
-  errno = rc ? -rc : keep;
-  return rc ? -1 : 0;
 }
 
 int conn_flush(struct conn *c, int fd) {

@@ -68,6 +68,9 @@ int conn_shutdown(struct conn *c, int fd, int how);
  * marks it ARENA_RELEASED (at once, or when the last call still at work on it returns). fd -1: the number
  * is gone already; nothing is sent. The caller closes fd afterwards. */
 void conn_close(struct conn *c, int fd);
+/* A number of the connection is about to be closed, which has others: calls at work on it (in other threads) leave
+ * it, for it may be another file's soon. It is out of the table already, and still open. */
+void conn_number_left(struct conn *c, int fd);
 /* Frees the process's own contexts; after conn_close(), when no hook uses the connection any more. */
 void conn_free(struct conn *c);
 

@@ -190,9 +190,9 @@ int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w);
 int conn_wait_more(struct conn_op *op, int flags, int queued);
 int conn_wait_write(struct conn_op *op, int flags, struct conn_wait *w);
 uint64_t conn_now_ms(void);
-/* After a wait: does the number still stand for the connection? It may have been closed, and used again for
- * another file, meanwhile. The hooks know (hooks/io.c); NULL where there are none. */
-bool conn_owns(struct conn *c, int fd) __attribute__((weak));
+/* The number by which a call on c goes on: fd, while it leads there; else another one of the connection, for fd may
+ * be another file's by now; -1: there is none. The hooks know (hooks/io.c); NULL where there are none. */
+int conn_number(struct conn *c, int fd) __attribute__((weak));
 /* The thread is cancelled in a wait: the call is at its end, and the hooks' pin of the connection goes with it. */
 void conn_unpin(struct conn *c) __attribute__((weak));
 

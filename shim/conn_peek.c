@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define ALERT_WIRE 25 /* an alert's record, padded by a byte */
 
@@ -204,4 +205,23 @@ ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur) {
   conn_cursor_copy(&at, arena_rbuf(s) + s->r_off, n);
   ssize_t more = at.left > 0 && !s->r_eof && !s->r_error ? look_further(op, &at) : 0;
   return more > 0 ? (ssize_t)n + more : (ssize_t)n;
+}
+
+int conn_fionread(struct conn *c, int fd, int *bytes) {
+  struct conn_op op;
+  int keep = errno, rc = conn_begin(&op, c, fd);
+  if (rc == 0) {
+    rc = conn_lock_read(&op);
+    if (rc == 0) {
+      int queued = 1;
+      conn_sys(libc_real()->syscall(SYS_ioctl, fd, FIONREAD, &queued));
+      if (queued > 0) /* else there is nothing to look at but an error, which is not ours to take */
+        conn_fill(&op);
+      *bytes = (int)conn_available(&op);
+      conn_unlock_read(&op);
+    }
+    conn_end(&op);
+  }
+  errno = rc ? -rc : keep;
+  return rc ? -1 : 0;
 }

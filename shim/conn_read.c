@@ -374,8 +374,6 @@ static ssize_t read_all(struct conn_op *op, struct conn_cursor *cur, int flags) 
       if (conn_unsent)
         conn_flush(op->c, op->fd);
       int rc = conn_wait_read(op, flags, &wait);
-      if (rc == 0 && conn_owns && !conn_owns(op->c, op->fd))
-        rc = -EBADF;
       if (rc < 0 && rc != -EBADF)
         rc = conn_error(op, rc);
       if (rc < 0)

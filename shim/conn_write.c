@@ -312,8 +312,6 @@ static ssize_t write_all(struct conn_op *op, struct conn_cursor *cur, int flags)
     if (rc == -EAGAIN) {
       wait.some = cur->left < total;
       rc = conn_wait_write(op, flags, &wait);
-      if (rc == 0 && conn_owns && !conn_owns(op->c, op->fd))
-        rc = -EBADF;
       if (rc == 0)
         continue;
       if (rc != -EBADF)

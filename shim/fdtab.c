@@ -186,6 +186,8 @@ static void over(int fd, int io_fd, uintptr_t e, bool last) {
   atomic_fetch_sub(&managed, 1);
   if (last)
     last_close(s, io_fd);
+  else if (atomic_load(&s->kind) == SOCK_CONN)
+    conn_number_left(&s->conn, io_fd);
   sock_put(s);
 }
 

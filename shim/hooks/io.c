@@ -17,15 +17,21 @@
 
 void __chk_fail(void) __attribute__((noreturn));
 
-void conn_unpin(struct conn *c) { sock_put((struct sock *)(void *)((char *)c - offsetof(struct sock, conn))); }
+static struct sock *sock_of(struct conn *c) {
+  return (struct sock *)(void *)((char *)c - offsetof(struct sock, conn));
+}
 
-bool conn_owns(struct conn *c, int fd) {
-  struct sock *s = fdtab_get(fd);
-  if (!s)
-    return false;
-  bool same = &s->conn == c;
-  sock_put(s);
-  return same;
+void conn_unpin(struct conn *c) { sock_put(sock_of(c)); }
+
+int conn_number(struct conn *c, int fd) {
+  const uintptr_t e = (uintptr_t)sock_of(c);
+  if ((unsigned)fd < FDTAB_MAX && atomic_load(&fdtab_entry[fd]) == e)
+    return fd;
+  for (int n = fdtab_next_known(0); n >= 0; n = fdtab_next_known(n + 1)) {
+    if (atomic_load(&fdtab_entry[n]) == e)
+      return n;
+  }
+  return fdtab_is_hidden(fd) ? fd : -1; /* hidden: the last one, and just being closed; nobody else has it before */
 }
 
 int io_route(int fd, bool write, int flags, struct sock **out, int *real_fd, bool *eof) {
