@@ -7,6 +7,8 @@
  */
 #include "environ.h"
 
+#include "lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,6 +25,8 @@ static char kept[KEEP_BYTES];
 static size_t kept_used;
 static char *entries[SESSION_ENV_MAX];
 static size_t entry_count;
+static struct lock save_lock;
+static _Atomic bool saved;
 
 static bool wanted(const char *entry) {
   return strncmp(entry, "SVIDWRAP_", 9) == 0 || strncmp(entry, "SPIFFE_ENDPOINT_SOCKET=", 23) == 0;
@@ -53,7 +57,7 @@ static const char *preload_of(char *const envp[]) {
   return NULL;
 }
 
-void environ_save(char **envp) {
+static void save(char **envp) {
   size_t len = 0;
   const char *us = our_element(preload_of(envp), &len);
   if (us && len < sizeof own)
@@ -68,7 +72,23 @@ void environ_save(char **envp) {
   }
 }
 
+void environ_save(char **envp) {
+  lock_signals signals;
+  lock_take(&save_lock, &signals);
+  if (!saved)
+    save(envp);
+  saved = true;
+  lock_drop(&save_lock, &signals);
+}
+
+/* Constructors of the libraries that a program is linked with run before ours, and may connect. */
+static void be_saved(void) {
+  if (!saved && environ)
+    environ_save(environ);
+}
+
 const char *environ_get(const char *name) {
+  be_saved();
   size_t n = strlen(name);
   for (size_t i = 0; i < entry_count; i++) {
     if (strncmp(entries[i], name, n) == 0 && entries[i][n] == '=')
@@ -95,6 +115,7 @@ size_t environ_count(char *const envp[]) {
 }
 
 size_t environ_preload_size(char *const envp[]) {
+  be_saved();
   const char *theirs = preload_of(envp);
   return sizeof PRELOAD + strlen(own) + 1 + (theirs ? strlen(theirs) : 0);
 }
@@ -155,6 +176,7 @@ const char *environ_unreachable(char *const envp[], char *path, size_t size) {
 }
 
 void environ_each(bool (*fn)(const char *entry, void *arg), void *arg) {
+  be_saved();
   for (size_t i = 0; i < entry_count; i++) {
     if (!fn(entries[i], arg))
       return;

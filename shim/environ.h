@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Copies SVIDWRAP_*, SPIFFE_ENDPOINT_SOCKET and our element of LD_PRELOAD out of envp; in the constructor. */
+/* Copies SVIDWRAP_*, SPIFFE_ENDPOINT_SOCKET and our element of LD_PRELOAD out of envp, once: in the constructor, or
+ * at the first call of a library whose constructor runs before ours. */
 void environ_save(char **envp);
 /* The value of one of them, or NULL. */
 const char *environ_get(const char *name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * init.c - the shim's constructor and destructor, and the functions it offers to programs.
+ * init.c - the shim's constructor and its last act, and the functions it offers to programs.
  *
  * The constructor reads the environment, registers fork handlers and keeps io_uring out of reach. It talks
  * to nobody, unless `svidwrap run` asked it to wait for the identity (SVIDWRAP_WAIT_MS): then it does so
@@ -81,26 +81,32 @@ static void wait_for_identity(const char *value) {
   ask_until(deadline);
 }
 
+/* The last act of exit(): every destructor has run, and some of them write. */
+static void at_the_end(void *arg) {
+  (void)arg;
+  stream_flush_all();
+  image_exit();
+}
+
+int __cxa_atexit(void (*fn)(void *), void *arg, void *dso);
+
 __attribute__((constructor)) static void init(int argc, char **argv, char **envp) {
   (void)argc;
   (void)argv;
   int keep = errno;
   libc_load();
   environ_save(envp);
-  session_init();
   alert_init();
   image_init();
+  /* What is registered first runs last: this is before the C library registers the loader's own destructor, which
+   * runs those of all libraries. atexit() would make it part of ours, which is one of the first. */
+  __cxa_atexit(at_the_end, NULL, NULL);
   keep_io_uring_out();
   const char *wait = environ_get("SVIDWRAP_WAIT_MS");
   if (wait)
     wait_for_identity(wait);
   image_check_inherited();
   errno = keep;
-}
-
-__attribute__((destructor)) static void fini(void) {
-  stream_flush_all();
-  image_exit();
 }
 
 HOOK int svidwrap_peer_id(int fd, char *buf, size_t len) {

@@ -52,8 +52,6 @@ static struct {
   gid_t rgid, egid;
 } session = {.control = -1};
 
-void session_init(void) { session.control = -1; }
-
 /* -- who we are: a changed uid or gid means another workload -- */
 
 static void remember_ids(void) {

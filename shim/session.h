@@ -79,8 +79,6 @@ void session_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2))
  * it; any other is not worth a line. */
 void session_complain_scarce(const char *what, int err);
 
-/* Once, in the constructor, after environ_save(). */
-void session_init(void);
 /* The uid at whose daemon this process has its session: a ring may come from root's. */
 void session_follow(unsigned uid);
 /* The same, unless this process has had a daemon already. */

@@ -48,7 +48,17 @@ $(TESTPROG)/deep: $(BUILD)/obj/tests/programs/deep.o $(TESTPROG)/libdeep.so
 	@mkdir -p $(@D)
 	$(CC) -o $@ $< -Wl,-rpath,'$$ORIGIN'
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs scarce static tiny deep oldstyle)
+$(TESTPROG)/copier: $(BUILD)/obj/tests/programs/copier.o
+	@mkdir -p $(@D)
+	$(CC) -static -o $@ $^
+$(TESTPROG)/libvisitor.so: tests/programs/visitor.c
+	@mkdir -p $(@D)
+	$(CC) $(TESTCFLAGS) -fPIC -shared -o $@ $< -pthread
+$(TESTPROG)/visited: tests/programs/visited.c $(TESTPROG)/libvisitor.so
+	@mkdir -p $(@D)
+	$(CC) $(TESTCFLAGS) -o $@ $< -L$(TESTPROG) -lvisitor -Wl,-rpath,'$$ORIGIN'
+
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs scarce static tiny deep oldstyle copier libvisitor.so visited)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)

@@ -209,7 +209,7 @@ HOOK int wordexp(const char *restrict words, wordexp_t *restrict out, int flags)
   WITH_ENVIRON(int, WRDE_NOSPACE, ((fn)dlsym(RTLD_NEXT, "wordexp"))(words, out, flags));
 }
 
-/* -- the ways out; exit() comes by the destructor in init.c -- */
+/* -- the ways out; exit() ends in init.c -- */
 
 HOOK void _exit(int status) {
   image_exit();

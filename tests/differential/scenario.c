@@ -390,6 +390,16 @@ static int list(void) {
   return 0;
 }
 
+const char *beside(const char *name) {
+  static char path[4096];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path - 100);
+  if (n <= 0)
+    give_up("readlink");
+  path[n] = '\0';
+  snprintf(strrchr(path, '/') + 1, 90, "%s", name);
+  return path;
+}
+
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--list") == 0)
     return list();

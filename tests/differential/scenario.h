@@ -49,9 +49,10 @@ void scenario_add(struct scenario *s);
   static void scenario_run_(void)
 #define IMAGE SCENARIO(NULL)
 
-extern uint16_t port;      /* the managed port */
-extern uint16_t dead_port; /* where the harness keeps a connection from being finished */
-extern const char *self;   /* this program's path */
+extern uint16_t port;                 /* the managed port */
+extern uint16_t dead_port;            /* where the harness keeps a connection from being finished */
+extern const char *self;              /* this program's path */
+const char *beside(const char *name); /* the path of another test program or library */
 
 /* ---- trace ---- */
 void role(const char *name); /* this thread or process speaks as name from now on */
