@@ -6,8 +6,10 @@
 #include "clone.h"
 
 #include "../conn_pages.h"
+#include "../fdtab.h"
 #include "../image.h"
 #include "../libc.h"
+#include "../session.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -39,6 +41,18 @@ static void forked(long pid) {
   errno = keep;
 }
 
+/* The same without the parent waiting: the program counts on the shared memory, so a copy would not do, and with it
+ * two tables of descriptors would have one table of connections, where the one's closes lay the other's bare. */
+static bool refused(unsigned long flags) {
+  if (!forks(flags) || !(apart(flags) & CLONE_VM) || !fdtab_marked())
+    return false;
+  session_complain(
+      "clone() with CLONE_VM, and without CLONE_FILES or CLONE_VFORK, is refused: a process that shares this "
+      "one's memory and not its descriptors cannot be protected; use threads, or fork()");
+  errno = EPERM;
+  return true;
+}
+
 #ifdef SYS_clone3
 /* The first word of clone3()'s structure is the flags; it may be of any length. */
 static bool clone3_forks(const void *arguments, size_t size) {
@@ -58,8 +72,12 @@ bool clone_syscall(long nr, const long a[6], long *rc) {
       return false;
   } else
 #endif
-      if (nr != SYS_clone || !forks(flags) || ((flags = apart(flags)) & CLONE_VM))
+      if (nr == SYS_clone && refused(flags)) {
+    *rc = -1;
+    return true;
+  } else if (nr != SYS_clone || !forks(flags) || ((flags = apart(flags)) & CLONE_VM)) {
     return false;
+  }
   image_before_fork();
   *rc = libc_real()->syscall(nr, nr == SYS_clone ? (long)flags : a[0], a[1], a[2], a[3], a[4], a[5]);
   forked(*rc);
@@ -83,6 +101,8 @@ HOOK int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...) {
   va_start(ap, arg);
   void *parent_tid = va_arg(ap, void *), *tls = va_arg(ap, void *), *child_tid = va_arg(ap, void *);
   va_end(ap);
+  if (fn && stack && refused((unsigned)flags))
+    return -1;
   if (!fn || !stack || !forks((unsigned)flags) || (apart((unsigned)flags) & CLONE_VM))
     return libc_real()->clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
   struct child c = {fn, arg};
