@@ -106,7 +106,7 @@ static int revoked_error(const struct arena_slot *s) {
 bool conn_revoked(const struct conn *c) { return c->slot && c->slot->use == c->use && revoked_error(c->slot) != 0; }
 
 int conn_error(const struct conn_op *op, int rc) {
-  int revoked = revoked_error(op->s);
+  int revoked = atomic_load(&op->c->closed) ? 0 : revoked_error(op->s);
   return revoked && rc < 0 ? revoked : rc;
 }
 
@@ -501,19 +501,4 @@ void conn_free(struct conn *c) {
     lock_signals_restore(&saved);
   }
   c->slot = NULL;
-}
-
-int conn_flush(struct conn *c, int fd) {
-  struct conn_op op;
-  int keep = errno, rc = conn_begin(&op, c, fd);
-  if (rc == 0) {
-    rc = conn_lock_write(&op);
-    if (rc == 0) {
-      rc = conn_flush_locked(&op);
-      conn_unlock_write(&op);
-    }
-    conn_end(&op);
-  }
-  errno = rc < 0 ? -rc : keep;
-  return rc < 0 ? -1 : rc;
 }

@@ -169,5 +169,5 @@ int conn_wait_read(struct conn_op *op, int flags, struct conn_wait *w) {
   n = libc_real()->recv(op->fd, &byte, 1, MSG_PEEK);
   pthread_cleanup_pop(0);
   int err = n < 0 ? -errno : 0, back = conn_return(op);
-  return back ? back : err;
+  return err == -EINTR || !back ? err : back; /* also where the handler closed it */
 }

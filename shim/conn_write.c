@@ -344,3 +344,18 @@ ssize_t conn_writev(struct conn *c, int fd, const struct iovec *iov, int iovcnt,
   errno = n < 0 ? (int)-n : keep;
   return n < 0 ? -1 : n;
 }
+
+int conn_flush(struct conn *c, int fd) {
+  struct conn_op op;
+  int keep = errno, rc = conn_begin(&op, c, fd);
+  if (rc == 0) {
+    rc = conn_lock_write(&op);
+    if (rc == 0) {
+      rc = conn_flush_locked(&op);
+      conn_unlock_write(&op);
+    }
+    conn_end(&op);
+  }
+  errno = rc < 0 ? -rc : keep;
+  return rc < 0 ? -1 : rc;
+}
