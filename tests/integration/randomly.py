@@ -23,9 +23,11 @@ class Lane:
         with open(feed, "w") as f:
             f.write("".join(f"{item}\n" for item in items))
         argv = [os.path.join(PROGRAMS, "random"), str(ports(t, name)), str(PORTS)]
+        extra = {"RANDOM_MARKER": t.marker.decode()}
+        if os.environ.get("SVIDWRAP_TEST_LANE"):
+            extra["RANDOM_TAME"] = "1"
         with open(feed) as stdin:
-            self.proc = t.spawn(wrap(argv) if wrap else argv, name="random-" + name, stdin=stdin,
-                                extra={"RANDOM_MARKER": t.marker.decode()})
+            self.proc = t.spawn(wrap(argv) if wrap else argv, name="random-" + name, stdin=stdin, extra=extra)
 
     def traces(self, timeout):
         """[[line]], one a seed; the last one is cut short where the process ended too early."""

@@ -16,7 +16,8 @@
 
 _Thread_local int sigpipes;
 
-static const struct op *const tables[] = {ops_life, ops_io, ops_wait, ops_fd, ops_proc, ops_option, ops_bad};
+static const struct op *const tables[] = {ops_life, ops_io,     ops_wait, ops_fd,
+                                          ops_proc, ops_option, ops_bad,  ops_stdio};
 enum { TABLES = sizeof tables / sizeof *tables };
 
 static const struct op *choose(void) {

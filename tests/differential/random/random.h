@@ -187,7 +187,7 @@ struct op {
   bool settle_all;
 };
 enum family { F_BASE = 1, F_IO = 2, F_WAIT = 4, F_FD = 8, F_PROC = 16, F_THREAD = 32, F_SIGNAL = 64, F_OPTION = 128 };
-extern const struct op ops_life[], ops_io[], ops_bad[], ops_wait[], ops_fd[], ops_proc[], ops_option[];
+extern const struct op ops_life[], ops_io[], ops_bad[], ops_stdio[], ops_wait[], ops_fd[], ops_proc[], ops_option[];
 void op_listen(void);
 void op_connect(void);
 void op_accept(void);
