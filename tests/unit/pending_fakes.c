@@ -379,6 +379,10 @@ void conn_join(struct conn *c, struct arena_slot *slot, uint32_t use) {
   c->use = use;
 }
 
+void conn_number_left(struct conn *c, int fd) {
+  (void)c;
+  (void)fd;
+}
 void conn_hold(struct conn *c) { atomic_fetch_add(&c->slot->holders, 1); }
 void conn_unhold(struct conn *c) { atomic_fetch_sub(&c->slot->holders, 1); }
 void conn_after_fork(struct conn *c) { (void)c; }
