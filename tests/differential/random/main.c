@@ -10,14 +10,13 @@
  */
 #include "random.h"
 
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 _Thread_local int sigpipes;
 
-static const struct op *const tables[] = {ops_life, ops_io,     ops_wait, ops_fd,
-                                          ops_proc, ops_option, ops_bad,  ops_stdio};
+static const struct op *const tables[] = {ops_life,   ops_io,  ops_wait,  ops_fd,  ops_proc,
+                                          ops_option, ops_bad, ops_stdio, ops_exec};
 enum { TABLES = sizeof tables / sizeof *tables };
 
 static const struct op *choose(void) {
@@ -276,6 +275,16 @@ static void warm_up(void) {
   close(l);
 }
 
+static void go_on(int index) {
+  if (!exec_attach())
+    _exit(71);
+  me = &W->worker[index];
+  signal(SIGPIPE, on_sigpipe);
+  exec_arrived();
+  sem_post(&W->done);
+  worker_loop(index);
+}
+
 int main(int argc, char **argv) {
   char line[1024];
   if (argc != 3)
@@ -283,8 +292,9 @@ int main(int argc, char **argv) {
   marker = getenv("RANDOM_MARKER");
   if (!marker)
     marker = "no marker";
-  W = mmap(NULL, sizeof *W, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (W == MAP_FAILED)
+  if (strcmp(argv[1], "--worker") == 0) /* ops_exec.c made this image */
+    go_on(atoi(argv[2]));
+  if (!exec_share())
     return 71;
   W->ports = atoi(argv[2]) < 64 ? atoi(argv[2]) : 64;
   for (int i = 0; i < W->ports; i++)

@@ -122,7 +122,7 @@ struct world {
   size_t len;
   char text[TEXT];
 };
-enum { OP_QUIT = -1, OP_SETTLE = -2 };
+enum { OP_QUIT = -1, OP_SETTLE = -2, WORLD_FD = 900 /* where every image finds the world */ };
 
 extern struct world *W;
 extern struct worker *me; /* this process, NULL in the coordinator */
@@ -187,7 +187,11 @@ struct op {
   bool settle_all;
 };
 enum family { F_BASE = 1, F_IO = 2, F_WAIT = 4, F_FD = 8, F_PROC = 16, F_THREAD = 32, F_SIGNAL = 64, F_OPTION = 128 };
-extern const struct op ops_life[], ops_io[], ops_bad[], ops_stdio[], ops_wait[], ops_fd[], ops_proc[], ops_option[];
+extern const struct op ops_life[], ops_io[], ops_bad[], ops_stdio[], ops_exec[], ops_wait[], ops_fd[], ops_proc[],
+    ops_option[];
+bool exec_share(void); /* makes W, so that an image after exec can attach it */
+bool exec_attach(void);
+void exec_arrived(void);
 void op_listen(void);
 void op_connect(void);
 void op_accept(void);
