@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 
-from harness import PROGRAMS, Failure, TD, entry
+from harness import LANE, PROGRAMS, Failure, TD, entry
 
 PORTS = 16  # of one process
 OPS = 64    # as in random.h: operations of a seed at most
