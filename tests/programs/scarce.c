@@ -54,7 +54,7 @@ void *realloc(void *p, size_t n) {
 }
 
 /* ---- what is used up ---- */
-static void limit(int resource, rlim_t soft, bool hard) {
+static void limit(__rlimit_resource_t resource, rlim_t soft, bool hard) {
   struct rlimit l;
   getrlimit(resource, &l);
   l.rlim_cur = soft;

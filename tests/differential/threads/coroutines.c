@@ -10,7 +10,7 @@ static size_t logged;
 
 static void writer(void) {
   for (int i = 0; i < 5; i++) {
-    while (send(c, "abcde" + i, 1, MSG_DONTWAIT) != 1)
+    while (send(c, &"abcde"[i], 1, MSG_DONTWAIT) != 1)
       swapcontext(&one, &two);
     swapcontext(&one, &two);
   }
