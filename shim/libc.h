@@ -74,6 +74,23 @@
   X(int, dup, (int))                                                                               \
   X(int, dup2, (int, int))                                                                         \
   X(int, dup3, (int, int, int))                                                                    \
+  X(int, open, (const char *, int, ...))                                                           \
+  X(int, open64, (const char *, int, ...))                                                         \
+  X(int, openat, (int, const char *, int, ...))                                                    \
+  X(int, openat64, (int, const char *, int, ...))                                                  \
+  X(int, __open_2, (const char *, int))                                                            \
+  X(int, __open64_2, (const char *, int))                                                          \
+  X(int, __openat_2, (int, const char *, int))                                                     \
+  X(int, __openat64_2, (int, const char *, int))                                                   \
+  X(int, creat, (const char *, mode_t))                                                            \
+  X(int, creat64, (const char *, mode_t))                                                          \
+  X(int, pipe2, (int[2], int))                                                                     \
+  X(int, eventfd, (unsigned, int))                                                                 \
+  X(int, timerfd_create, (clockid_t, int))                                                         \
+  X(int, signalfd, (int, const sigset_t *, int))                                                   \
+  X(int, memfd_create, (const char *, unsigned))                                                   \
+  X(int, inotify_init, (void))                                                                     \
+  X(int, inotify_init1, (int))                                                                     \
   X(pid_t, fork, (void))                                                                           \
   X(int, clone, (int (*)(void *), void *, int, void *, ...))                                       \
   X(pid_t, _Fork, (void))                                                                          \

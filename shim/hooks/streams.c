@@ -4,6 +4,7 @@
  * them, and get the number again for a connection: what the stream has left to write would go out there in clear. So
  * the numbers are remembered (stream_has()), and such a connection is relayed.
  */
+#include "../fdtab.h"
 #include "../libc.h"
 #include "../stream.h"
 
@@ -12,8 +13,10 @@
 #include <stdio.h>
 
 static FILE *begun(FILE *file) {
-  if (file && file->_fileno >= 0)
+  if (file && file->_fileno >= 0) {
+    fdtab_fresh(file->_fileno);
     stream_note(file->_fileno, true);
+  }
   return file;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "../conn_pages.h"
 #include "../environ.h"
+#include "../fdtab.h"
 #include "../libc.h"
 #include "../lock.h"
 #include "aio_kernel.h"
@@ -109,6 +110,45 @@ static bool changes_memory(long nr) {
   return nr == SYS_munmap || nr == SYS_mprotect || nr == SYS_pkey_mprotect || nr == SYS_mremap || nr == SYS_shmdt;
 }
 
+/* A number that was closed past every hook stands for nothing any more once a call has made another file of it. */
+static void made(long nr, const long a[6], long rc) {
+  const int *pair = NULL;
+  switch (nr) {
+#ifdef SYS_open
+  case SYS_open:
+  case SYS_creat:
+  case SYS_eventfd:
+  case SYS_inotify_init:
+  case SYS_epoll_create:
+#endif
+  case SYS_openat:
+  case SYS_openat2:
+  case SYS_eventfd2:
+  case SYS_inotify_init1:
+  case SYS_epoll_create1:
+  case SYS_timerfd_create:
+  case SYS_memfd_create:
+    if (rc >= 0)
+      fdtab_fresh((int)rc);
+    return;
+#ifdef SYS_pipe
+  case SYS_pipe:
+#endif
+  case SYS_pipe2:
+    pair = P(const int *, 0);
+    break;
+  case SYS_socketpair:
+    pair = P(const int *, 3);
+    break;
+  default:
+    return;
+  }
+  if (rc == 0) {
+    fdtab_fresh(pair[0]);
+    fdtab_fresh(pair[1]);
+  }
+}
+
 HOOK long syscall(long nr, ...) {
   long a[6], rc;
   va_list ap;
@@ -137,5 +177,6 @@ HOOK long syscall(long nr, ...) {
   rc = libc_real()->syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
   if (changes_memory(nr))
     pages_changed();
+  made(nr, a, rc);
   return rc;
 }

@@ -54,6 +54,11 @@ async def asgi(scope, receive, send):
 PATIENT = ["--timeout", 140]  # a worker that is not up after 30 s (a busy machine: eventlet's start is 1.2 s of CPU) is killed
 
 
+def workers(master):
+    with open(f"/proc/{master}/task/{master}/children") as f:
+        return set(f.read().split())
+
+
 def run(c):
     c.environ["TEXT"] = c.text
     c.write("app.py", APP)
@@ -87,7 +92,9 @@ def run(c):
             ask(port)
             server.kill(signal.SIGTTOU)
         c.write("version", "two")
+        first = workers(server.pid)
         server.kill(signal.SIGHUP)
+        sleep_until(lambda: not first & workers(server.pid), "the end of the first workers, which go on accepting", 90)
         sleep_until(lambda: version(port) == "two", "the workers of the second version", 90)
         ask(port, crowd=False)
         if kind == "sync":
