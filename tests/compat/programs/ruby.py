@@ -24,7 +24,7 @@ Process.kill("KILL", *`pgrep -P #{$$}`.split.map(&:to_i)) rescue nil
 '''
 
 CLIENT = r'''
-require "socket"; require "net/http"; require "drb"; require "digest"
+require "socket"; require "net/http"; require "drb"; require "digest/sha2"
 text, blob = ARGV
 def digest(s) = "#{s.bytesize} #{Digest::SHA256.hexdigest(s)[0, 12]}"
 TCPSocket.open("127.0.0.1", 7001) { |s| 20.times { |i| s.puts "#{text} #{i}"; puts s.gets if i % 7 == 0 || (s.gets; false) } }
