@@ -87,7 +87,6 @@ UNFIT = {
             "valgrind has descriptors and address space of its own, and fails without svidwrap, too",
         r"(eintr|restart)_write": "the signal may come before the write has begun, and hangs it without svidwrap, too",
         r"signal_in_mid_write": "asks what happens in a time that is another one here",
-        r"by_exec_before_connect": "valgrind's image of the shared socket ends by SIGPIPE; not explained",
         r"handlers_among_calls": "its signals come faster than valgrind gets through the handler",
     },
     "tsan": {
