@@ -92,7 +92,7 @@ UNFIT = {
     "tsan": {
         r"badinput\.bad_(accept|options|waits)": WILD,
         r"threads\.cancel_": "the runtime takes a thread that was cancelled within one of its calls for broken, without svidwrap, too",
-        r"restart_read": "the sanitizer holds signals back until a call of its own ends",
+        r"restart_read|handler_closes_its_own": "the sanitizer holds signals back until a call of its own ends",
         r"several_at_once": "the sanitizer does not survive threads that the C library makes inside",
     },
 }
