@@ -79,9 +79,10 @@ UNFIT = {
             "the image's environment has svidwrap's library alone, and the sanitizer's has to come before it",
     },
     "valgrind": {
-        r"badinput\.|bad_memory|bad_arguments|short_addresses|set_and_get|wrong_calls_on_": "hands over bad addresses on purpose",
+        r"badinput\.|bad_memory|bad_arguments|short_addresses|set_and_get|siocoutq|wrong_calls_on_": "hands over bad addresses on purpose",
         r"by_io_submit": "valgrind itself looks at the bad addresses, and dies of them without svidwrap, too",
         r"by_pidfd_getfd": "valgrind keeps pidfds to itself",
+        r"epoll_pwait2_masks|clone_on_shared_memory": "valgrind knows neither epoll_pwait2() nor such a clone()",
         r"in_threads": "hangs under valgrind natively, too",
         r"_descriptor_left$|connects_up_to_the_limit|without_memory|no_memory_left":
             "valgrind has descriptors and address space of its own, and fails without svidwrap, too",
