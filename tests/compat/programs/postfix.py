@@ -119,11 +119,16 @@ def run(c):
         with open(path) as f:
             return f.read()
 
+    def delivered(d, what, count):
+        """All of them, and whole: they are in the queue until then."""
+        until("all is delivered", lambda: mails(d).count(what) >= count, 60)
+        until("the queue is empty", lambda: not c.prepare(["/usr/sbin/postqueue", "-c", d, "-j"]).strip(), 60, 0.3)
+
     one, first = postfix("one", "25 inet n - y - - smtpd", "two.example.org=smtp:[127.0.0.1]:2525")
     c.listening(25, 60, one)
     send = ["/usr/bin/python3", "-c", SEND, c.text]
     c.client([*send, 25, "somebody@one.example.org"])
-    until("it is delivered", lambda: mails(first).count("Subject:") == 4, 60)
+    delivered(first, "Subject:", 4)
     c.say("delivered:", mails(first).count(c.text))
     c.client([*send, 25, "somebody@two.example.org"])  # who is down
     until("it is deferred", lambda: c.prepare(["/usr/sbin/postqueue", "-c", first, "-j"]).count(b'"deferred"') == 4, 60, 0.3)
@@ -131,7 +136,7 @@ def run(c):
                           more="postscreen_access_list = permit_mynetworks\npostscreen_cache_map =\npostscreen_upstream_proxy_protocol =")
     c.listening(2525, 60, two)
     c.prepare(["/usr/sbin/postqueue", "-c", first, "-f"])
-    until("it is delivered there", lambda: mails(second).count("Subject:") == 4, 60)
+    delivered(second, "Subject:", 4)
     c.say("delivered:", mails(second).count(c.text))
     c.client(["swaks", "--server", "127.0.0.1", "--port", 2526, "--to", "x@two.example.org", "--from", "me@example.net", "--body", c.text,
               "--helo", "client.example.org", "--silent", 2])
@@ -142,7 +147,7 @@ def run(c):
     until("that too", lambda: "by sendmail" in mails(second), 60)
     c.client(["/usr/sbin/postfix", "-c", first, "reload"])
     c.client([*send, 25, "again@one.example.org"])
-    until("it is delivered", lambda: mails(first).count("Subject:") == 8, 60)
+    delivered(first, "Subject:", 8)
     c.say("queue:", c.prepare(["/usr/sbin/postqueue", "-c", first, "-p"]).decode())
     for p, d in ((two, second), (one, first)):
         c.client(["/usr/sbin/postfix", "-c", d, "stop"])
