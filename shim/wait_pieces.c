@@ -5,14 +5,13 @@
  *
  * TCP has something to read when it says so, and programs that wait with poll() and read from a blocking descriptor
  * lean on it: PHP takes the EAGAIN of its recv(MSG_DONTWAIT) for the end of the stream, and a server that just reads
- * would hang with the peer that stalls. Descriptors in O_NONBLOCK are left alone: whoever sets that looks for EAGAIN.
+ * would hang with the peer that stalls. So do programs whose descriptors do not block: sslh closes at an EAGAIN.
  */
 #include "wait.h"
 
 #include "libc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 
@@ -25,11 +24,7 @@ bool wait_piece(int fd) {
   if (!s)
     return false;
   int keep = errno;
-  bool piece = false;
-  if (atomic_load(&s->kind) == SOCK_CONN) {
-    int flags = libc_real()->fcntl(fd, F_GETFL);
-    piece = flags >= 0 && !(flags & O_NONBLOCK) && conn_piece(&s->conn, fd);
-  }
+  bool piece = atomic_load(&s->kind) == SOCK_CONN && conn_piece(&s->conn, fd);
   sock_put(s);
   errno = keep;
   return piece;

@@ -14,6 +14,8 @@ def ask(line, body=None, show=print):
     if a.startswith(("RESERVED", "OK", "FOUND")):
         n = int(a.split()[-1])
         data = f.read(n + 2)[:-2].decode()
+        if line == "stats":
+            a = "OK"  # how long the whole is hangs on the CPU time that stands in it
         if line.startswith(("stats", "list")):
             data = " ".join(x for x in data.split("\n") if x.startswith(("current-jobs", "total", "- ")))
         a += f" {data[:300]} {len(data)}"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * readable_and_nothing_there.h - a writer that never pauses, and a reader that waits by poll() or select() before
- * each recv(MSG_DONTWAIT) on a blocking descriptor (PHP's streams): TCP always has something for it.
+ * each recv(): with MSG_DONTWAIT on a blocking descriptor (PHP's streams), or on one in O_NONBLOCK (sslh ends the
+ * connection at EAGAIN). TCP always has something for it.
  */
 #ifndef READABLE_AND_NOTHING_THERE_H
 #define READABLE_AND_NOTHING_THERE_H
@@ -18,17 +19,19 @@ static void *readable_writer(void *fd) {
   return NULL;
 }
 
-static inline void readable_run(bool (*wait_readable)(int fd), size_t size) {
+static inline void readable_run(bool (*wait_readable)(int fd), size_t size, bool nonblocking) {
   int s, c, nothing = 0;
   size_t got = 0;
   static uint8_t in[65536];
   pair(&s, &c);
   setsockopt(s, SOL_SOCKET, SO_RCVBUF, &(int){100000}, sizeof(int)); /* whatever the writer sends comes in pieces */
+  if (nonblocking)
+    fcntl(s, F_SETFL, O_NONBLOCK);
   pthread_t t = thread(readable_writer, &c);
   for (;;) {
     if (!wait_readable(s))
       give_up("the wait");
-    ssize_t n = recv(s, in, size, MSG_DONTWAIT);
+    ssize_t n = recv(s, in, size, nonblocking ? 0 : MSG_DONTWAIT);
     if (n == 0)
       break;
     if (n < 0 && errno != EAGAIN)
