@@ -9,18 +9,7 @@ import os  # noqa: E402
 import signal  # noqa: E402
 
 from compat import sleep_until  # noqa: E402
-
-WAITER = """
-import socket
-listener = socket.socket(fileno=0)
-for _ in range(3):
-    s, _ = listener.accept()
-    with s:
-        data = b""
-        while piece := s.recv(1000):
-            data += piece
-        s.sendall(data[::-1])
-"""
+from waiter import WAITER  # noqa: E402
 
 
 def run(c):
