@@ -353,8 +353,10 @@ static void own_hidden(int fd, int *owner) {
   atomic_store_explicit(&fdtab_entry[fd], (uintptr_t)owner | 1u, memory_order_release);
 }
 
-int fdtab_hide(int *fd) {
-  int low = *fd, keep = errno;
+int fdtab_hide(int *fd) { return fdtab_hide_as(*fd, fd); }
+
+int fdtab_hide_as(int low, int *owner) {
+  int keep = errno;
   int high = dup_high(low);
   if (high < 0 && low >= 3)
     high = low; /* no room higher up: stay where it is, hidden all the same */
@@ -366,8 +368,8 @@ int fdtab_hide(int *fd) {
     errno = keep;
     return -EMFILE;
   }
-  *fd = high;
-  own_hidden(high, fd);
+  __atomic_store_n(owner, high, __ATOMIC_RELEASE);
+  own_hidden(high, owner);
   if (high != low) {
     libc_real()->close(low);
     errno = keep;
@@ -382,7 +384,7 @@ void fdtab_unhide_close(int *fd) {
   int keep = errno;
   if (n < FDTAB_MAX)
     atomic_store(&fdtab_entry[n], 0);
-  *fd = -1;
+  __atomic_store_n(fd, -1, __ATOMIC_RELEASE);
   libc_real()->close(n);
   errno = keep;
 }
@@ -429,7 +431,7 @@ int fdtab_make_room(int fd) {
       libc_real()->close(high);
     return -EMFILE;
   }
-  *owner = high;
+  __atomic_store_n(owner, high, __ATOMIC_RELEASE);
   own_hidden(high, owner);
   atomic_store(&fdtab_entry[fd], 0);
   return 1;

@@ -107,6 +107,8 @@ bool fdtab_marked(void);
  * kept, so that a dup2() of the program onto that number can move it away; fdtab_unhide_close() closes
  * it and sets *fd to -1. 0 or a negative errno. */
 int fdtab_hide(int *fd);
+/* The same for a number that other threads may read in *owner at any time: they see the high one only. */
+int fdtab_hide_as(int low, int *owner);
 void fdtab_unhide_close(int *fd);
 bool fdtab_is_hidden(int fd);
 /* The lowest hidden number >= fd, or -1. */

@@ -160,12 +160,9 @@ static int dial_here(struct pending *p) {
   int reply = session_dial();
   if (reply < 0)
     return -errno;
-  __atomic_store_n(&p->reply, reply, __ATOMIC_RELEASE);
-  int rc = fdtab_hide(&p->reply);
-  if (rc != 0) {
-    p->reply = -1;
+  int rc = fdtab_hide_as(reply, &p->reply);
+  if (rc != 0)
     libc_real()->close(reply);
-  }
   return rc;
 }
 
