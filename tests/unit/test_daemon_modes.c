@@ -83,7 +83,7 @@ static void the_first_bytes_tell_TLS_from_the_rest(void **state) {
 static void plaintext_arrives_whole_and_is_audited(void **state) {
   (void)state;
   struct scene x;
-  scene_begin(&x, PERMISSIVE);
+  scene_begin(&x, PATIENT);
   int peer = tcp_connect(x.s.port);
   say(peer, "*1\r\n$4\r\nPING\r\n", 14);
   int tcp = take_plain(&x, "*1\r\n$4\r\nPING\r\n");
@@ -130,7 +130,7 @@ static void who_speaks_TLS_is_judged(void **state) {
   struct scene x;
   struct peer peer;
   char byte;
-  scene_begin(&x, PERMISSIVE);
+  scene_begin(&x, PATIENT);
   if (peer_connect(&peer, x.s.port, stranger))
     assert_true(SSL_read(peer.ssl, &byte, 1) <= 0);
   peer_close(&peer);
@@ -325,7 +325,7 @@ static void plaintext_needs_no_identity(void **state) {
   struct peer peer;
   char byte;
   agent_mode = AGENT_DENIES;
-  config_rules(PERMISSIVE);
+  config_rules(PATIENT);
   say_hello(&x.p);
   give_agent(&x.p, 10000);
   listen_managed(&x.p, &x.s, 5);
@@ -355,7 +355,7 @@ static void TLS_waits_for_an_identity_and_plaintext_does_not(void **state) {
   void *ok;
   int tcp;
   agent_mode = AGENT_SILENT;
-  config_rules(PERMISSIVE);
+  config_rules(PATIENT);
   say_hello(&x.p);
   give_agent(&x.p, 0);
   listen_managed(&x.p, &x.s, 5);
@@ -433,7 +433,7 @@ static void after_the_way_back_clients_that_began_TLS_are_met(void **state) {
   struct peer peer;
   struct wire_handover m;
   int tcp;
-  scene_begin(&x, PERMISSIVE);
+  scene_begin(&x, PATIENT);
   assert_true(peer_connect(&peer, x.s.port, web));
   close(accept_handover(&x.s, &m, &tcp));
   close(tcp);
@@ -482,7 +482,7 @@ static void plaintext_that_waits_to_be_taken_does_not_pass(void **state) {
   struct scene x;
   struct wire_handover m;
   int tcp;
-  scene_begin(&x, PERMISSIVE);
+  scene_begin(&x, PATIENT);
   int plain = tcp_connect(x.s.port);
   say(plain, "hello", 5);
   int fd = accept_handover(&x.s, &m, &tcp);
