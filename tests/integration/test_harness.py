@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import NATIVE, PYTHON, Failure, Proc, WireWatch, descendants
+from harness import NATIVE, PYTHON, ROOT, Failure, Proc, WireWatch, descendants
 
 
 def exchange(port, pieces, family=socket.AF_INET):
@@ -90,3 +90,30 @@ def test_a_process_that_hides_is_found_and_ended(t):
     assert len(below) == 1, below
     os.kill(below[0], 9)
     subprocess.run(["true"], check=True)
+
+
+REPORT = ["WARNING: ThreadSanitizer: data race (pid=1)", "  Write of size 4 at 0x1 by thread T1:"]
+
+
+def fake_test(t, name, lines, code):
+    path = os.path.join(t.dir, name)
+    with open(path, "w") as f:
+        f.write("#!/bin/sh\ncat <<'END'\n" + "\n".join(lines) + f"\nEND\nexit {code}\n")
+    os.chmod(path, 0o755)
+    return path
+
+
+def test_what_failed_is_told_at_the_end(t):
+    """A log that is cut in its middle still tells why: the report, not what was said before it, and no more than fits."""
+    noise = [f"noise {i}" for i in range(500)]
+    programs = [fake_test(t, "test_races", ["[ RUN      ] both", *noise, *REPORT, *noise, "[       OK ] both"], 66),
+                *(fake_test(t, f"test_asserts_{i}", [*noise, "[  ERROR   ] --- 1 != 2", *noise, "[  FAILED  ] one"], 1)
+                  for i in range(5))]
+    environment = {k: v for k, v in os.environ.items() if k != "FAILED_NOTES"}
+    r = subprocess.run([os.path.join(ROOT, "scripts", "run-unit"), *programs], capture_output=True, text=True, env=environment)
+    assert r.returncode == 1 and r.stdout.splitlines()[-1] == "1 passed, 6 failed", r.stdout[-2000:]
+    end = r.stdout.splitlines()[-101:-1]
+    assert any("test_races, exit 66 (in both)" in line for line in end), end
+    assert all(any(part in line for line in end) for part in REPORT), end
+    assert sum("[  ERROR   ] --- 1 != 2" in line for line in end) == 5, end
+    assert any(line.startswith("== what failed") for line in end), end
