@@ -116,8 +116,8 @@ static inline int rules_entry_matches(const struct rules_entry *e, const char *n
   return !rest || whole == 16 || ((e->addr[whole] ^ addr[whole]) >> (8u - rest)) == 0;
 }
 
-/* A writer holds the table for microseconds, and may be preempted there: who reads gives way, for a second at most
- * (a writer that died leaves it odd for good). */
+/* A writer holds the table for microseconds, and may be preempted there: who reads gives way, for a second at most at
+ * one odd number (a writer that died leaves that one for good; another number is another writing). */
 #define RULES_WAIT_NS 1000000000ll
 static inline int64_t rules_now(void) {
   struct timespec t;
@@ -147,14 +147,16 @@ static inline int rules_match_host(const struct rules_table *t, enum rules_kind 
   }
   memset(out, 0, sizeof *out);
   int64_t since = 0;
+  uint32_t held = 0;
   for (unsigned tries = 0;; tries++) {
     uint32_t before = atomic_load_explicit(&t->seq, memory_order_acquire);
     if (before & 1u) {
       if (tries < 64)
         continue;
-      if (!since)
+      if (before != held) {
+        held = before;
         since = rules_now();
-      else if (rules_now() - since > RULES_WAIT_NS)
+      } else if (rules_now() - since > RULES_WAIT_NS)
         return -1;
       sched_yield();
       continue;
