@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conn.c - a connection's life in this process: taking a slot, locks, fork, close.
+ * conn.c - a connection's life in this process: locks, fork, close. (How it begins: conn_take.c.)
  *
  * The locks live in the slot and are robust: when a process dies with one held, the next one learns
  * whether the side was being changed at that moment, and if so the connection is failed, for a record
@@ -17,8 +17,6 @@ _Atomic bool conn_any;
 void (*conn_on_alert)(struct conn *c, int fd, int alert, bool received);
 
 /* ---- calls at work ----------------------------------------------------------------------------------- */
-static void drop_contexts(struct conn *c);
-
 /* Nobody is at work on it any more, nor will be. The contexts go now and not with the last pin: a handler that jumped
  * out of a wait has left one for ever. */
 static void release(struct conn *c) {
@@ -27,7 +25,7 @@ static void release(struct conn *c) {
   if (!atomic_compare_exchange_strong(&c->closed, &closed, 2))
     return;
   lock_signals_block(&saved);
-  drop_contexts(c);
+  conn_drop_contexts(c);
   lock_signals_restore(&saved);
   if (c->releases)
     atomic_store_explicit(&c->slot->state, ARENA_RELEASED, memory_order_release);
@@ -170,10 +168,6 @@ void conn_unlock_read(struct conn_op *op) {
   unlock_outer(op, &op->s->rlock, &op->s->r_busy);
 }
 
-static int check_write(const struct arena_slot *s) {
-  return s->w_off > ARENA_WBUF || s->w_len > ARENA_WBUF - s->w_off ? -ECONNRESET : 0;
-}
-
 /* Keeps conn_unsent right: other processes fill and empty the write buffer too. */
 static void count_unsent(struct conn_op *op) {
   bool has = op->s->w_len != 0;
@@ -190,7 +184,7 @@ int conn_lock_write(struct conn_op *op) {
   int rc = lock_outer(op, &op->s->wlock, &op->s->w_busy);
   if (rc)
     return rc;
-  rc = check_write(op->s);
+  rc = conn_check_write(op->s);
   if (rc)
     unlock_outer(op, &op->s->wlock, &op->s->w_busy);
   return rc;
@@ -215,7 +209,7 @@ void conn_unmask(struct conn_op *op) {
 
 int conn_nest_write(struct conn_op *op, bool try) {
   int rc = lock_side(op, &op->s->wlock, &op->s->w_busy, try);
-  if (rc == 0 && check_write(op->s)) {
+  if (rc == 0 && conn_check_write(op->s)) {
     unlock_side(&op->s->wlock, &op->s->w_busy);
     return -ECONNRESET;
   }
@@ -248,7 +242,7 @@ struct record_ctx *conn_tx(struct conn_op *op) {
   return context(&op->c->tx, &op->c->tx_epoch, &op->s->tx, op->s->cipher, 1);
 }
 
-static void drop_contexts(struct conn *c) {
+void conn_drop_contexts(struct conn *c) {
   struct record_ctx *rx = c->rx, *tx = c->tx;
   c->rx = c->tx = NULL;
   record_ctx_free(rx);
@@ -256,103 +250,6 @@ static void drop_contexts(struct conn *c) {
 }
 
 /* ---- life cycle -------------------------------------------------------------------------------------- */
-static int init_lock(pthread_mutex_t *m) {
-  pthread_mutexattr_t a;
-  int rc = pthread_mutexattr_init(&a);
-  if (rc == 0)
-    rc = pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
-  if (rc == 0)
-    rc = pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
-  if (rc == 0)
-    rc = pthread_mutex_init(m, &a);
-  return -rc;
-}
-
-/* The daemon may have sent or read the first records itself. */
-static int side_begin(struct arena_side *side, uint16_t cipher) {
-  uint64_t seq = side->seq;
-  int rc = record_side_init(side, cipher);
-  side->seq = seq;
-  return rc;
-}
-
-static int take(struct conn *c, struct arena_slot *slot, uint32_t use) {
-  if (slot->magic != ARENA_SLOT_MAGIC || slot->use != use || atomic_load(&slot->state) != ARENA_READY)
-    return -ESTALE;
-  if (atomic_load(&slot->revoked))
-    return -ECONNABORTED;
-  if (record_hash_len(slot->cipher) == 0 || slot->role > ARENA_SERVER)
-    return -EPROTO;
-  memset(&slot->r_have, 0, (size_t)((uint8_t *)&slot->w_off - (uint8_t *)&slot->r_have));
-  slot->w_off = slot->w_len = slot->w_busy = slot->w_room = 0;
-  slot->w_shut = slot->w_dirty = slot->w_tight = 0;
-  slot->connect0 = 0;
-  slot->w_error = 0;
-  atomic_store(&slot->w_key_update, 0);
-  int rc = init_lock(&slot->rlock);
-  if (!rc)
-    rc = init_lock(&slot->wlock);
-  if (rc)
-    return rc;
-  if (side_begin(&slot->rx, slot->cipher) || side_begin(&slot->tx, slot->cipher))
-    return -ENOMEM;
-  c->rx = record_ctx_new(&slot->rx, slot->cipher, 0);
-  c->tx = record_ctx_new(&slot->tx, slot->cipher, 1);
-  c->rx_epoch = slot->rx.epoch;
-  c->tx_epoch = slot->tx.epoch;
-  if (!c->rx || !c->tx)
-    return -ENOMEM;
-  uint32_t ready = ARENA_READY;
-  atomic_store(&slot->holders, 1);
-  return atomic_compare_exchange_strong(&slot->state, &ready, ARENA_LIVE) ? 0 : -ESTALE;
-}
-
-int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
-  atomic_store(&conn_any, true);
-  int keep = errno;
-  lock_signals saved; /* a handler must not find libcrypto half set up */
-  lock_signals_block(&saved);
-  memset(c, 0, sizeof *c);
-  int rc = take(c, slot, use);
-  if (rc) {
-    drop_contexts(c);
-  } else {
-    c->use = use;
-    c->slot = slot;
-  }
-  lock_signals_restore(&saved);
-  errno = keep;
-  return rc;
-}
-
-void conn_join(struct conn *c, struct arena_slot *slot, uint32_t use) {
-  memset(c, 0, sizeof *c);
-  c->slot = slot;
-  c->use = use;
-  c->rx_epoch = c->tx_epoch = CONN_EPOCH_NONE; /* as in a child: contexts are made on first use */
-}
-
-int conn_adopt(struct conn *c, struct arena_slot *slot) {
-  memset(c, 0, sizeof *c);
-  atomic_store(&conn_any, true);
-  if (record_hash_len(slot->cipher) == 0 || slot->role > ARENA_SERVER || slot->r_have > ARENA_RBUF ||
-      slot->r_off > ARENA_RBUF || slot->r_len > ARENA_RBUF - slot->r_off || slot->r_hs_have >= sizeof slot->r_hs ||
-      check_write(slot) || slot->peer_id_len > sizeof slot->peer_id || slot->peer_len > sizeof slot->peer)
-    return -EPROTO;
-  slot->r_busy = slot->w_busy = slot->w_room = 0;
-  int rc = init_lock(&slot->rlock);
-  if (!rc)
-    rc = init_lock(&slot->wlock);
-  if (rc)
-    return -ENOMEM;
-  atomic_store(&slot->holders, 1);
-  atomic_store(&slot->state, ARENA_LIVE);
-  c->rx_epoch = c->tx_epoch = CONN_EPOCH_NONE;
-  c->use = slot->use;
-  c->slot = slot;
-  return 0;
-}
-
 int conn_move(struct conn *c, int fd, int (*give)(void *arg), void *arg) {
   struct conn_op op;
   int keep = errno, rc = conn_begin(&op, c, fd);
@@ -429,7 +326,7 @@ static void last_close(struct conn_op *op) {
   bool clean =
       r == 0 && !revoked_error(op->s) && !unread(op); /* before the write lock: it may have to send an alert */
   int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
-  if (w == 0 && clean && check_write(op->s) == 0 && op->fd >= 0)
+  if (w == 0 && clean && conn_check_write(op->s) == 0 && op->fd >= 0)
     conn_send_close_notify(op, true);
   if (r == 0 && w == 0) {
     wipe(op->s);
@@ -497,7 +394,7 @@ void conn_free(struct conn *c) {
   lock_signals saved;
   if (c->rx || c->tx) {
     lock_signals_block(&saved);
-    drop_contexts(c);
+    conn_drop_contexts(c);
     lock_signals_restore(&saved);
   }
   c->slot = NULL;

@@ -2,7 +2,8 @@
 /*
  * conn_int.h - what the files of the record engine share. Nobody else includes it.
  *
- * conn.c         life cycle, locks        conn_read.c    from the kernel into the program's buffers
+ * conn.c         locks, fork, close       conn_take.c    how it begins
+ * conn_read.c    from the kernel into the program's buffers
  * conn_peek.c    looking ahead            conn_write.c   from the program's buffers into the kernel
  * conn_control.c alerts, KeyUpdate, tickets
  * conn_wait.c    blocking as the kernel   conn_cursor.c  the program's buffers
@@ -122,6 +123,11 @@ void conn_unnest_write(struct conn_op *op);
 /* The cipher context of the present epoch; NULL: out of memory. Under the side's lock. */
 struct record_ctx *conn_rx(struct conn_op *op);
 struct record_ctx *conn_tx(struct conn_op *op);
+void conn_drop_contexts(struct conn *c);
+/* Is what the slot says of its write buffer within it? 0, -ECONNRESET. */
+static inline int conn_check_write(const struct arena_slot *s) {
+  return s->w_off > ARENA_WBUF || s->w_len > ARENA_WBUF - s->w_off ? -ECONNRESET : 0;
+}
 
 /* -- conn_read.c -- */
 /* recv() answered n <= 0: what the program is told. 0: end of stream (r_eof), else a negative errno. */
