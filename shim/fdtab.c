@@ -7,6 +7,7 @@
  */
 #include "fdtab.h"
 
+#include "divided.h"
 #include "libc.h"
 #include "listener.h"
 #include "pending.h"
@@ -83,6 +84,8 @@ static int pool_grow(void) {
 
 struct sock *sock_new(enum sock_kind kind) {
   lock_signals saved;
+  if (kind != SOCK_SHARED && divided()) /* a forked child is not divided, and may connect what it shares */
+    return NULL;
   lock_take(&pool_lock, &saved);
   struct sock *s = NULL;
   if (free_socks || pool_grow() == 0) {

@@ -70,7 +70,7 @@ static inline bool fdtab_plain(int fd) {
 struct sock *fdtab_get(int fd);
 void sock_put(struct sock *s);
 
-/* A fresh sock with one pin and no number. NULL: out of memory. */
+/* A fresh sock with one pin and no number. NULL: out of memory, or nothing may be protected (divided.h). */
 struct sock *sock_new(enum sock_kind kind);
 /* Puts s behind number fd (adds a reference); replaces a stale entry. */
 int fdtab_set(int fd, struct sock *s);
@@ -91,6 +91,12 @@ bool fdtab_cover(int fd);
 /* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
  * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
 void fdtab_fresh(int fd);
+/* The same for the two numbers of a call that answered rc: 0, they are there. Returns rc. */
+static inline int fdtab_fresh_pair(int rc, const int fds[2]) {
+  for (int i = 0; rc == 0 && i < 2; i++)
+    fdtab_fresh(fds[i]);
+  return rc;
+}
 /* newfd now stands for the same as oldfd (dup family, after the real call). */
 void fdtab_dup(int oldfd, int newfd);
 

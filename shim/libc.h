@@ -118,6 +118,7 @@
   X(int, setresuid, (uid_t, uid_t, uid_t))                                                         \
   X(int, setresgid, (gid_t, gid_t, gid_t))                                                         \
   X(int, chroot, (const char *))                                                                   \
+  X(int, unshare, (int))                                                                           \
   X(int, fstat, (int, struct stat *))                                                              \
   X(void, _exit, (int))                                                                            \
   X(void, _Exit, (int))                                                                            \

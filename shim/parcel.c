@@ -58,8 +58,7 @@ bool parcel_pack(int fd, struct sock *s) {
   if (count >= PARCELS || (arena = arenas_fd(label.arena_id)) < 0 ||
       libc_real()->socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return false;
-  fdtab_fresh(pair[0]);
-  fdtab_fresh(pair[1]);
+  fdtab_fresh_pair(0, pair);
   int tcp = libc_real()->fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
   if (tcp >= 0)
     fdtab_fresh(tcp);
@@ -159,8 +158,7 @@ bool parcel_open(int fd) {
   }
   int rc = -EPROTO;
   if (take_label(fd, &label, fds)) {
-    fdtab_fresh(fds[0]);
-    fdtab_fresh(fds[1]);
+    fdtab_fresh_pair(0, fds);
     rc = arenas_add(label.arena_id, fds[1]);
     struct arena_slot *slot = rc == 0 ? arenas_slot(label.arena_id, label.slot) : NULL;
     if (rc == 0)

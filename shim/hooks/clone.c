@@ -6,10 +6,9 @@
 #include "clone.h"
 
 #include "../conn_pages.h"
-#include "../fdtab.h"
+#include "../divided.h"
 #include "../image.h"
 #include "../libc.h"
-#include "../session.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -42,15 +41,10 @@ static void forked(long pid) {
 }
 
 /* The same without the parent waiting: the program counts on the shared memory, so a copy would not do, and with it
- * two tables of descriptors would have one table of connections, where the one's closes lay the other's bare. */
+ * two tables of descriptors would have one table of connections (divided.h). */
 static bool refused(unsigned long flags) {
-  if (!forks(flags) || !(apart(flags) & CLONE_VM) || !fdtab_marked())
-    return false;
-  session_complain(
-      "clone() with CLONE_VM, and without CLONE_FILES or CLONE_VFORK, is refused: a process that shares this "
-      "one's memory and not its descriptors cannot be protected; use threads, or fork()");
-  errno = EPERM;
-  return true;
+  return forks(flags) && (apart(flags) & CLONE_VM) &&
+         divided_child_refused("clone() with CLONE_VM, and without CLONE_FILES or CLONE_VFORK,");
 }
 
 #ifdef SYS_clone3

@@ -7,6 +7,7 @@
  */
 #include "close.h"
 
+#include "../divided.h"
 #include "../fdtab.h"
 #include "../libc.h"
 #include "../listener.h"
@@ -66,6 +67,8 @@ HOOK int __close(int fd) { return close_fd(fd); }
 
 /* Closes what is ours one by one, then lets the kernel close the rest around our hidden numbers. */
 HOOK int close_range(unsigned first, unsigned last, int flags) {
+  if ((flags & (int)CLOSE_RANGE_UNSHARE) && divided_refused("close_range(CLOSE_RANGE_UNSHARE) in a thread"))
+    return -1;
   if ((flags & (int)CLOSE_RANGE_CLOEXEC) || first > last || first >= FDTAB_MAX || !libc_real()->close_range)
     return libc_real()->close_range ? libc_real()->close_range(first, last, flags) : (errno = ENOSYS, -1);
   for (int fd = fdtab_next_known((int)first); fd >= 0 && (unsigned)fd <= last; fd = fdtab_next_known(fd + 1))

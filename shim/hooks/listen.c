@@ -21,12 +21,7 @@ HOOK int socket(int domain, int type, int protocol) {
 }
 
 HOOK int socketpair(int domain, int type, int protocol, int fds[2]) {
-  int rc = libc_real()->socketpair(domain, type, protocol, fds);
-  if (rc == 0) {
-    fdtab_fresh(fds[0]);
-    fdtab_fresh(fds[1]);
-  }
-  return rc;
+  return fdtab_fresh_pair(libc_real()->socketpair(domain, type, protocol, fds), fds);
 }
 
 HOOK int bind(int fd, const struct sockaddr *sa, socklen_t len) {

@@ -64,14 +64,7 @@ OPENS_AT_2(__openat64_2)
 HOOK int creat(const char *path, mode_t mode) { return made(libc_real()->creat(path, mode)); }
 HOOK int creat64(const char *path, mode_t mode) { return made(libc_real()->creat64(path, mode)); }
 
-HOOK int pipe2(int fds[2], int flags) {
-  int rc = libc_real()->pipe2(fds, flags);
-  if (rc == 0) {
-    made(fds[0]);
-    made(fds[1]);
-  }
-  return rc;
-}
+HOOK int pipe2(int fds[2], int flags) { return fdtab_fresh_pair(libc_real()->pipe2(fds, flags), fds); }
 HOOK int pipe(int fds[2]) { return pipe2(fds, 0); }
 
 HOOK int eventfd(unsigned count, int flags) { return made(libc_real()->eventfd(count, flags)); }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
@@ -48,6 +49,7 @@ static bool dispatch_io(long nr, const long a[6], long *rc) {
   case SYS_preadv2: *rc = preadv64v2(I(0), P(const struct iovec *, 1), I(2), (off64_t)a[3], I(5)); return true;
   case SYS_pwritev2: *rc = pwritev64v2(I(0), P(const struct iovec *, 1), I(2), (off64_t)a[3], I(5)); return true;
 #endif
+  case SYS_unshare: *rc = unshare(I(0)); return true;
   case SYS_chroot: *rc = chroot(P(const char *, 0)); return true;
   default: return false;
   }
@@ -112,7 +114,6 @@ static bool changes_memory(long nr) {
 
 /* A number that was closed past every hook stands for nothing any more once a call has made another file of it. */
 static void made(long nr, const long a[6], long rc) {
-  const int *pair = NULL;
   switch (nr) {
 #ifdef SYS_open
   case SYS_open:
@@ -135,17 +136,17 @@ static void made(long nr, const long a[6], long rc) {
   case SYS_pipe:
 #endif
   case SYS_pipe2:
-    pair = P(const int *, 0);
-    break;
+    fdtab_fresh_pair((int)rc, P(const int *, 0));
+    return;
   case SYS_socketpair:
-    pair = P(const int *, 3);
-    break;
+    fdtab_fresh_pair((int)rc, P(const int *, 3));
+    return;
+  case SYS_signalfd4:
+    if (I(0) < 0 && rc >= 0) /* else it is that number again */
+      fdtab_fresh((int)rc);
+    return;
   default:
     return;
-  }
-  if (rc == 0) {
-    fdtab_fresh(pair[0]);
-    fdtab_fresh(pair[1]);
   }
 }
 

@@ -26,6 +26,11 @@ DIFFERENT = {
     "defer_accept": {"main: poll no data for IN: 0": ["main: poll no data for IN: IN"]},
     # Two tables of descriptors cannot have one table of connections.
     "clone_on_shared_memory": {"main: child exited 3": ["main: clone: EPERM"]},
+    "unshared_descriptors": {f"thread: {call} = 0": [f"thread: {call} = -1 EPERM"] for call in (
+        "unshare(CLONE_FILES)", "syscall(SYS_unshare, CLONE_FILES | CLONE_SYSVSEM)",
+        "close_range((unsigned)fd[0], (unsigned)fd[0], CLOSE_RANGE_UNSHARE)")},
+    "clone_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
+    "unshared_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
     # A record has no place for urgent data.
     "urgent_is_refused": {'main: send(c, "!", 1, MSG_OOB | MSG_NOSIGNAL) = 1':
                           ['main: send(c, "!", 1, MSG_OOB | MSG_NOSIGNAL) = -1 EOPNOTSUPP']},

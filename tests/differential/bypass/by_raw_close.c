@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bypass.h"
 
+#include <linux/openat2.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 
@@ -65,15 +68,33 @@ static int by_fopen(void) {
 static int by_openat(void) { return openat(AT_FDCWD, "/dev/null", O_RDWR); }
 static int by_memory(void) { return memfd_create("m", 0); }
 static int by_syscall(void) { return (int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR); }
+static int by_watch(void) { return inotify_init(); }
+static int by_watch1(void) { return inotify_init1(IN_CLOEXEC); }
+static int by_signal(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR1);
+  int n = signalfd(-1, &set, 0);
+  return n < 0 ? n : signalfd(n, &set, 0); /* the same one again */
+}
+static int by_syscall_signal(void) {
+  uint64_t set = 1;
+  return (int)syscall(SYS_signalfd4, -1, &set, sizeof set, 0);
+}
+static int by_openat2(void) {
+  struct open_how how = {.flags = O_RDWR};
+  return (int)syscall(SYS_openat2, AT_FDCWD, "/dev/null", &how, sizeof how);
+}
 static int by_syscall_pipe(void) {
   int p[2];
   return syscall(SYS_pipe2, p, 0) == 0 ? p[0] : -1;
 }
 
 SCENARIO("A connection is closed by an instruction past the hooks: is what gets its number next taken for itself?") {
-  static int (*const makers[])(void) = {by_pipe,   by_eventfd, by_open,    by_udp,          by_dup,
-                                        by_fcntl,  by_epoll,   by_timer,   by_message,      by_pair,
-                                        by_openat, by_memory,  by_syscall, by_syscall_pipe, by_fopen};
+  static int (*const makers[])(void) = {
+      by_pipe,    by_eventfd, by_open,           by_udp,    by_dup,     by_fcntl,        by_epoll, by_timer,
+      by_message, by_pair,    by_openat,         by_memory, by_syscall, by_syscall_pipe, by_fopen, by_watch,
+      by_watch1,  by_signal,  by_syscall_signal, by_openat2};
   for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
     int l, s, c, listens;
     socklen_t len = sizeof listens;

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * divided.c - more than one table of descriptors in a process (divided.h). Whether there are other threads is the
+ * kernel's to say: libc does not know of all.
+ */
+#include "divided.h"
+
+#include "fdtab.h"
+#include "libc.h"
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define ENDING_MS 20 /* within which a thread that was joined is gone, too */
+
+static _Atomic uint32_t two_tables;
+
+/* unshare(CLONE_VM) changes nothing and answers just that; where a container forbids it, the threads are counted:
+ * that misses other processes on this memory. */
+static bool alone_now(bool surely) {
+  struct statx s;
+  if (libc_real()->syscall(SYS_unshare, CLONE_VM) == 0)
+    return true;
+  return errno != EINVAL && !surely &&
+         libc_real()->syscall(SYS_statx, AT_FDCWD, "/proc/self/task", 0, STATX_NLINK, &s) == 0 && s.stx_nlink == 3;
+}
+
+/* Does nobody else run on this memory? A thread that was joined is there for a moment more. */
+static bool alone(bool surely) {
+  const struct timespec ms = {.tv_nsec = 1000000};
+  int keep = errno;
+  bool is = alone_now(surely);
+  for (int i = 0; i < ENDING_MS && !is; i++) {
+    libc_real()->syscall(SYS_nanosleep, &ms, NULL);
+    is = alone_now(surely);
+  }
+  errno = keep;
+  return is;
+}
+
+static bool refused(const char *what) {
+  if (!fdtab_marked()) {
+    atomic_store(&two_tables, 1);
+    return false;
+  }
+  session_complain("%s is refused: a thread that shares this process's memory and not its descriptors cannot be "
+                   "protected; do it before the other threads and sockets are made, or in a process of its own",
+                   what);
+  errno = EPERM;
+  return true;
+}
+
+bool divided_refused(const char *what) { return !alone(false) && refused(what); }
+bool divided_child_refused(const char *what) { return refused(what); }
+
+bool divided(void) {
+  if (atomic_load_explicit(&two_tables, memory_order_relaxed) == 0)
+    return false;
+  if (alone(true)) { /* the others have ended */
+    atomic_store(&two_tables, 0);
+    return false;
+  }
+  session_complain("threads of this process have tables of descriptors of their own (unshare(CLONE_FILES)): its "
+                   "connections cannot be protected, and are refused");
+  return true;
+}

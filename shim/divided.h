@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * divided.h - one process whose threads do not have one table of descriptors: unshare(CLONE_FILES) in a thread,
+ * close_range() with CLOSE_RANGE_UNSHARE, a child on its parent's memory.
+ *
+ * The shim has one table of connections a process. With two tables of descriptors a number would mean two things, and
+ * what one thread closes would lay the other's connection bare. So it is refused where there is a TCP socket; and
+ * where there is none yet, nothing gets protected, and so nothing managed gets connected, as long as it lasts.
+ */
+#ifndef SHIM_DIVIDED_H
+#define SHIM_DIVIDED_H
+
+#include <stdbool.h>
+
+/* Before such a call, named `what` for the log. True: it is refused, errno is EPERM. */
+bool divided_refused(const char *what);
+/* The same for a new child that gets a table of its own and shares the memory: nobody is alone any more then. */
+bool divided_child_refused(const char *what);
+
+/* May nothing be protected, for the tables are two? Says so in the log. Costs one load where they never were. */
+bool divided(void);
+
+#endif
