@@ -30,6 +30,22 @@ void lock_signals_block(lock_signals *saved) {
 
 bool lock_signals_blocked(const lock_signals *saved) { return *saved != UNCHANGED; }
 
+void lock_handlers_block(lock_signals *saved) {
+  lock_signals_block(saved);
+  if (!lock_signals_blocked(saved))
+    return;
+  int keep = errno;
+  lock_signals mask = *saved;
+  for (int sig = 1; sig < NSIG; sig++) {
+    struct sigaction a;
+    if (sigaction(sig, NULL, &a) == 0 &&
+        ((a.sa_flags & SA_SIGINFO) || (a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN)))
+      mask |= (lock_signals)1 << (sig - 1);
+  }
+  libc_real()->syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+  errno = keep;
+}
+
 void lock_signals_restore(const lock_signals *saved) {
   if (*saved == UNCHANGED)
     return;

@@ -27,6 +27,8 @@ typedef uint64_t lock_signals;
 extern _Atomic uint32_t lock_masking;
 
 void lock_signals_block(lock_signals *saved);
+/* For work that may take seconds: no handler runs meanwhile, and whatever ends or stops the process still does. */
+void lock_handlers_block(lock_signals *saved);
 void lock_signals_restore(const lock_signals *saved);
 /* Were any blocked? */
 bool lock_signals_blocked(const lock_signals *saved);

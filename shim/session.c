@@ -31,7 +31,6 @@ enum { SESSION_NONE = 0, SESSION_BUSY = 1, SESSION_READY = 2 };
 
 #define HELLO_WAIT_MS 20000
 #define HELLO_AGAIN   3
-#define REPLY_WAIT_MS 15000
 #define TELL_WAIT_MS  1000
 #define RENEW_MS      1000
 #define AGENT_DIAL_MS 5000
@@ -75,8 +74,10 @@ static bool for_good(void) {
 }
 
 void session_ids_changed(void) {
+  lock_signals saved;
   uint32_t ready = SESSION_READY;
   int keep = errno;
+  lock_signals_block(&saved);
   if (atomic_load(&session.state) == SESSION_READY && !same_ids() && for_good() &&
       atomic_compare_exchange_strong(&session.state, &ready, SESSION_BUSY)) {
     atomic_store(&session.dialed, 0);
@@ -84,6 +85,7 @@ void session_ids_changed(void) {
     atomic_store(&session.state, SESSION_NONE);
     libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
   }
+  lock_signals_restore(&saved);
   errno = keep;
 }
 
@@ -222,6 +224,28 @@ static void wait_while_busy(void) {
   errno = keep;
 }
 
+/* The state is BUSY, and only this thread ends that. */
+static int hello_alone(void) {
+  bool room = headroom_open_if_crowded();
+  int rc = say_hello(), failed = errno;
+  headroom_close(room);
+  if (rc != 0)
+    session_complain_scarce("no session with the daemon", failed);
+  atomic_store(&session.state, rc == 0 ? SESSION_READY : SESSION_NONE);
+  libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+  errno = failed;
+  return rc;
+}
+
+/* A handler that left by siglongjmp() while the state is BUSY would leave it so for ever. */
+static bool become_busy(uint32_t state, lock_signals *saved) {
+  lock_handlers_block(saved);
+  if (atomic_compare_exchange_strong(&session.state, &state, SESSION_BUSY))
+    return true;
+  lock_signals_restore(saved);
+  return false;
+}
+
 int session_ready(bool again) {
   LOCK_NO_CANCEL;
   struct wire_token before = session.token;
@@ -242,15 +266,11 @@ int session_ready(bool again) {
       wait_while_busy();
       continue;
     }
-    if (!atomic_compare_exchange_strong(&session.state, &state, SESSION_BUSY))
+    lock_signals saved;
+    if (!become_busy(state, &saved))
       continue;
-    bool room = headroom_open_if_crowded();
-    int rc = say_hello(), failed = errno;
-    headroom_close(room);
-    if (rc != 0)
-      session_complain_scarce("no session with the daemon", failed);
-    atomic_store(&session.state, rc == 0 ? SESSION_READY : SESSION_NONE);
-    libc_real()->syscall(SYS_futex, &session.state, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+    int rc = hello_alone(), failed = errno;
+    lock_signals_restore(&saved);
     errno = rc == 0 ? keep : failed;
     return rc;
   }
@@ -306,7 +326,7 @@ int session_agent(uint32_t wait_ms, int *status, char *text) {
   atomic_store(&session.dialed, 1);
   int sock = transport_dial(session.daemon_uid, true);
   if (sock >= 0 && session_send(sock, &m, sizeof m, fd) == 0 &&
-      session_recv(sock, &reply, sizeof reply, WIRE_REPLY, NULL, (int)(wait_ms + REPLY_WAIT_MS)) >=
+      session_recv(sock, &reply, sizeof reply, WIRE_REPLY, NULL, (int)(wait_ms + SESSION_ANSWER_MS)) >=
           (ssize_t)sizeof reply) {
     if (status)
       *status = reply.status;
@@ -407,38 +427,6 @@ int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules
 
 int session_dial(void) { return transport_dial(session.daemon_uid, session.had_daemon); }
 
-int session_request(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply,
-                    int fds[WIRE_FDS_MAX], int *life) {
-  for (int attempt = 0;; attempt++) {
-    memcpy((char *)msg + token_offset, &session.token, sizeof session.token);
-    int sock = session_dial();
-    if (sock < 0)
-      return -1;
-    if (session_send(sock, msg, len, fd) != 0 ||
-        session_recv(sock, reply, sizeof *reply, WIRE_REPLY, fds, REPLY_WAIT_MS) < (ssize_t)sizeof *reply) {
-      int failed = errno;
-      libc_real()->close(sock);
-      if (failed == ECONNRESET && attempt == 0)
-        continue; /* the worker died under the request: its successor answers */
-      errno = failed;
-      return -1;
-    }
-    if (attempt < 2 && (reply->status == WIRE_UNKNOWN_SESSION || reply->status == WIRE_NEED_AGENT)) {
-      libc_real()->close(sock);
-      if (reply->status == WIRE_UNKNOWN_SESSION && session_ready(true) != 0)
-        return -1;
-      if (session_agent(0, NULL, NULL) != 0)
-        return -1;
-      continue;
-    }
-    if (life)
-      *life = sock;
-    else
-      libc_real()->close(sock);
-    return 0;
-  }
-}
-
 int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *reply) {
   int rc = -1;
   if (atomic_load(&session.state) != SESSION_READY)
@@ -467,28 +455,4 @@ int session_post(void *msg, size_t len, size_t token_offset) {
   libc_real()->close(sock);
   errno = failed;
   return rc;
-}
-
-struct arena_slot *session_slot(uint64_t arena_id, uint32_t slot) {
-  struct arena_slot *s = arenas_slot(arena_id, slot);
-  if (s || errno != ENOENT)
-    return s;
-  struct wire_arena m = {.arena_id = arena_id};
-  struct wire_reply reply;
-  int fds[WIRE_FDS_MAX];
-  if (session_ready(false) != 0)
-    return NULL;
-  session_header(&m.hdr, WIRE_ARENA, sizeof m);
-  if (session_request(&m, sizeof m, offsetof(struct wire_arena, token), -1, &reply, fds, NULL) != 0)
-    return NULL;
-  if (reply.status != WIRE_OK || fds[0] < 0) {
-    errno = EPROTO;
-    return NULL;
-  }
-  int rc = arenas_add(arena_id, fds[0]);
-  if (rc != 0) {
-    errno = -rc;
-    return NULL;
-  }
-  return arenas_slot(arena_id, slot);
 }

@@ -57,6 +57,8 @@ int session_send(int sock, const void *msg, size_t len, int fd);
  * stored in fds (-1 where none came). Waits up to timeout_ms. Length, or -1 and errno. */
 ssize_t session_recv(int sock, void *buf, size_t size, enum wire_type type, int fds[WIRE_FDS_MAX], int timeout_ms);
 
+#define SESSION_ANSWER_MS 15000 /* how long a request waits for the daemon */
+
 /* One request and its answer on a fresh connection; WIRE_UNKNOWN_SESSION is handled (HELLO again, once: the
  * token at token_offset in msg is renewed). *life, when not NULL, receives the connection, left open. fds
  * may be NULL. 0, or -1 and errno: transport failed. The answer's status is the caller's to judge. */
