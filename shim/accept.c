@@ -204,7 +204,7 @@ static enum verdict take_into(const struct listener *l, int n, struct wire_hando
                                      : install_protected(l, n, tcp, m, flags);
   libc_real()->close(tcp);
   if (rc != 0) {
-    if (rc == -ENOMEM || rc == -EMFILE)
+    if (rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE)
       session_complain_scarce("a connection that came in is closed", -rc);
     else if (rc != -ECONNABORTED) /* revoked before we had it */
       session_complain("a connection could not be taken over: %s", strerror(-rc));

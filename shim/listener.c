@@ -233,6 +233,7 @@ static int listen_managed(int fd, int backlog, const struct rules_entry *rule) {
   }
   /* Nobody may reach it in plaintext: out of the listening state, still bound. */
   libc_real()->shutdown(fd, SHUT_RDWR);
+  session_complain_scarce("listen() is refused", -rc);
   errno = -rc;
   return -1;
 }

@@ -223,7 +223,7 @@ static int take_slot(struct sock *s, struct pending *p, const struct wire_connec
 static void succeed(struct sock *s, struct pending *p, int fd, const struct wire_connected *a) {
   struct arena_slot *slot = session_slot(a->arena_id, a->slot);
   if (!slot) {
-    int scarce = errno == ENOMEM || errno == EMFILE ? errno : 0;
+    int scarce = errno == ENOMEM || errno == EMFILE || errno == ENFILE ? errno : 0;
     pending_fail(s, p, fd, scarce ? scarce : ECONNREFUSED);
     session_complain_scarce("connect() is refused", scarce);
     return;

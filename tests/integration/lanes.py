@@ -94,6 +94,7 @@ UNFIT = {
         r"badinput\.bad_(accept|options|waits)": WILD,
         r"threads\.cancel_": "the runtime takes a thread that was cancelled within one of its calls for broken, without svidwrap, too",
         r"restart_read|handler_closes_its_own": "the sanitizer holds signals back until a call of its own ends",
+        r"no_file_left_in_the_system": "the sanitizer opens files in between",
         r"clone_before_sockets|unshared_": "the sanitizer's own thread is there all the time",
         r"several_at_once": "the sanitizer does not survive threads that the C library makes inside",
     },

@@ -31,6 +31,14 @@ DIFFERENT = {
         "close_range((unsigned)fd[0], (unsigned)fd[0], CLOSE_RANGE_UNSHARE)")},
     "clone_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
     "unshared_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
+    # What svidwrap does there takes a file of its own.
+    "no_file_left_in_the_system": {
+        "listens: listen(l, 5) = 0": ["listens: listen(l, 5) = -1 ENFILE"],
+        "in want: dup2(c, STDIN_FILENO) = 0": ["in want: dup2(c, STDIN_FILENO) = -1 EPERM"],
+        "in want: connect_to(first, port) = 0": ["in want: connect_to(first, port) = -1 ENFILE"],
+        "in want: send(first, b, sizeof b, MSG_NOSIGNAL) = 200":
+            ["in want: send(first, b, sizeof b, MSG_NOSIGNAL) = -1 EPIPE"],
+        "in want: connect_to(second, port) = -1 EINPROGRESS": ["in want: connect_to(second, port) = -1 ENFILE"]},
     # A record has no place for urgent data.
     "urgent_is_refused": {'main: send(c, "!", 1, MSG_OOB | MSG_NOSIGNAL) = 1':
                           ['main: send(c, "!", 1, MSG_OOB | MSG_NOSIGNAL) = -1 EOPNOTSUPP']},

@@ -56,6 +56,27 @@ def test_the_first_connect_without_descriptors(t):
     assert re.search(r"svidwrap: .*descriptor.*ulimit", err), err
 
 
+def test_the_first_connect_without_files(t):
+    first, err = first_connect(t, "files")
+    assert first == ["connect ENFILE", "write EPIPE", "read ENOTCONN"], (first, err)
+    assert re.search(r"svidwrap: .*the system has no more open files.*fs.file-max", err), err
+
+
+def test_every_refusal_without_files_has_its_line(t):
+    """What the calls answer is in tests/differential/limits/no_file_left_in_the_system.c."""
+    if NATIVE:
+        raise Skip("natively nothing is needed")
+    port, config = prepare(t)
+    with t.watch(port, expect=False):
+        proc = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "scenario"), "no_file_left_in_the_system", str(port), "1"]),
+                       extra={"SCENARIO_MARKER": t.marker.decode()})
+        proc.ok(60)
+    for what in ("listen", "connect"):
+        line = f"svidwrap: {what}\\(\\) is refused: the system has no more open files to give; raise fs.file-max"
+        assert re.search(line, proc.err().decode()), (what, proc.text())
+    assert re.search("svidwrap: descriptor 0 cannot become a protected connection", proc.err().decode()), proc.text()
+
+
 # PORT MARKER DIRECTORY: holds 62 connections, makes 8 more once there is DIRECTORY/little, and one once that is gone.
 HOLDER = r"""
 import errno, os, socket, sys, time

@@ -2,22 +2,29 @@
 /*
  * scarce.c - a client whose first connect() comes when something is used up, and that tries again when it is not.
  *
- *   scarce PORT WHAT     WHAT: memory (address space), malloc (its own, which then fails), descriptors, nothing
+ *   scarce PORT WHAT     WHAT: memory (address space), malloc (its own, which then fails), descriptors, nothing,
+ *                        files (of the system: what makes one answers ENFILE)
  *
  * Prints what each call answered. $SCENARIO_MARKER is what it writes; it tries to, whatever connect() said.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- an allocator of its own, for all of the process ---- */
@@ -72,11 +79,28 @@ static rlim_t address_space(void) {
   return strtoul(text, NULL, 10) * 4096;
 }
 
+/* By a filter of this thread alone, for it cannot be taken away again. */
+static void no_files(void) {
+  static const unsigned makers[] = {SYS_socket, SYS_openat, SYS_memfd_create, SYS_pipe2, SYS_eventfd2};
+  enum { N = sizeof makers / sizeof makers[0] };
+  struct sock_filter f[N + 3];
+  f[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+  for (unsigned i = 0; i < N; i++)
+    f[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, makers[i], (uint8_t)(N - i), 0);
+  f[N + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  f[N + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENFILE);
+  struct sock_fprog p = {.len = N + 3, .filter = f};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) != 0)
+    _exit(4);
+}
+
 static int held[64], holds;
 
 static void use_up(const char *what) {
   if (strcmp(what, "memory") == 0)
     limit(RLIMIT_AS, address_space(), false);
+  if (strcmp(what, "files") == 0)
+    no_files();
   failing = strcmp(what, "malloc") == 0;
   if (strcmp(what, "descriptors") == 0) {
     limit(RLIMIT_NOFILE, 40, true);
@@ -108,16 +132,30 @@ static void try(int i, int fd, const struct sockaddr_in *to, const char *marker)
   note(i, "read", read(fd, back, sizeof back));
 }
 
+static struct sockaddr_in to = {.sin_family = AF_INET};
+static int first;
+static const char *marker;
+
+static void *in_want(void *what) {
+  use_up(what);
+  try(0, first, &to, marker ? marker : "x");
+  return NULL;
+}
+
 int main(int argc, char **argv) {
-  const char *marker = getenv("SCENARIO_MARKER");
+  pthread_t thread;
+  marker = getenv("SCENARIO_MARKER");
   if (argc != 3)
     return 64;
-  struct sockaddr_in to = {
-      .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  int first = socket(AF_INET, SOCK_STREAM, 0), second = socket(AF_INET, SOCK_STREAM, 0);
+  to.sin_port = htons((uint16_t)atoi(argv[1]));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  first = socket(AF_INET, SOCK_STREAM, 0);
+  int second = socket(AF_INET, SOCK_STREAM, 0);
   signal(SIGPIPE, SIG_IGN);
-  use_up(argv[2]);
-  try(0, first, &to, marker ? marker : "x");
+  if (strcmp(argv[2], "files") != 0)
+    in_want(argv[2]);
+  else if (pthread_create(&thread, NULL, in_want, argv[2]) != 0 || pthread_join(thread, NULL) != 0)
+    return 71;
   give_back(argv[2]);
   try(1, second, &to, marker ? marker : "x");
   printf("%s%s", text[0], text[1]);
