@@ -23,7 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-_Atomic int fake_answer, fake_errno = EACCES, fake_asked, fake_hellos, fake_agents, fake_gone;
+_Atomic int fake_answer, fake_errno = EACCES, fake_asked, fake_answered, fake_hellos, fake_agents, fake_gone;
 in_port_t fake_managed[4];
 struct rules_entry fake_rule, fake_late;
 int fake_late_at;
@@ -99,6 +99,7 @@ static void answer(struct asked *q) {
   }
   libc_real()->close(q->tcp);
   libc_real()->close(q->reply);
+  atomic_fetch_add(&fake_answered, 1);
 }
 
 static int take_request(int c, bool *in_progress) {
@@ -184,7 +185,7 @@ static void release(int as) {
 }
 
 void fake_release(int as) {
-  for (int i = 0; i < 2000 && atomic_load(&holding) == 0; i++)
+  for (int i = 0; i < WAIT_MS && atomic_load(&holding) == 0; i++)
     usleep(1000); /* the question is still on its way */
   release(as);
 }
@@ -195,6 +196,7 @@ void fake_reset(int as) {
   release(FAKE_DIE);
   atomic_store(&fake_answer, as);
   atomic_store(&fake_asked, 0);
+  atomic_store(&fake_answered, 0);
   atomic_store(&fake_hellos, 0);
   atomic_store(&fake_agents, 0);
   atomic_store(&fake_told->count, 0);

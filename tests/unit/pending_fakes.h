@@ -14,6 +14,8 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 
+#define WAIT_MS 20000 /* for what must come; nothing is concluded from how long it took */
+
 /* What the daemon does with WIRE_CONNECT. */
 enum fake_answer {
   FAKE_OK,          /* at once */
@@ -29,7 +31,8 @@ enum fake_answer {
   FAKE_CONTRARY,    /* WIRE_BAD_REQUEST every time */
 };
 extern _Atomic int fake_answer, fake_errno;
-extern _Atomic int fake_asked; /* WIRE_CONNECTs so far */
+extern _Atomic int fake_asked;    /* WIRE_CONNECTs so far */
+extern _Atomic int fake_answered; /* those that have their answer, or none any more */
 extern _Atomic int fake_hellos, fake_agents;
 extern _Atomic int fake_gone;  /* held connections whose shim let go of the reply socket */
 void fake_release(int answer); /* what is held is answered so */

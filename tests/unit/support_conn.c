@@ -169,7 +169,7 @@ short rig_poll(int fd, short events, int timeout_ms) {
   return poll(&p, 1, timeout_ms) > 0 ? p.revents : 0;
 }
 
-bool rig_readable(struct rig *r) { return (rig_poll(r->fd, POLLIN, 2000) & POLLIN) != 0; }
+bool rig_readable(struct rig *r) { return (rig_poll(r->fd, POLLIN, 20000) & POLLIN) != 0; }
 
 bool rig_quiet(struct rig *r) { return (rig_poll(r->fd, POLLIN, 2) & POLLIN) == 0; }
 

@@ -25,7 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define WAIT_MS  10000
+#define WAIT_MS  30000
 #define INSTANCE "unit-daemon"
 
 /* -- the agent -- */
@@ -537,7 +537,7 @@ bool audit_has(const char *text) {
 }
 
 const char *audit_find(const char *text) {
-  for (int tries = 0; tries < 1000; tries++, usleep(5000))
+  for (int tries = 0; tries < 6000; tries++, usleep(5000))
     if (audit_has(text))
       return audit_line;
   return NULL;

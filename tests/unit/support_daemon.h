@@ -99,15 +99,15 @@ bool peer_accept(struct peer *p, int fd, const struct pki_svid *svid);
 void peer_close(struct peer *p);
 int tcp_listen(uint16_t *port, uint16_t from); /* plain TCP */
 
-/* The audit log: how many lines, and the last one that has this text (a static buffer, NULL: none in 5 s). */
+/* The audit log: how many lines, and the last one that has this text (a static buffer, NULL: none in 30 s). */
 unsigned audit_lines(void);
 const char *audit_find(const char *text);
 bool audit_has(const char *text); /* now */
 
-/* Waits until the condition holds, up to 10 s. */
+/* Waits until the condition holds, up to 30 s. */
 #define eventually(condition)                                                                                        \
   do {                                                                                                               \
-    for (int tries_ = 0; !(condition) && tries_ < 2000; tries_++)                                                    \
+    for (int tries_ = 0; !(condition) && tries_ < 6000; tries_++)                                                    \
       usleep(5000);                                                                                                  \
     assert_true(condition);                                                                                          \
   } while (0)

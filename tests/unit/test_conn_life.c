@@ -3,6 +3,7 @@
  * Does a connection live as a socket does? Blocking with timeouts and signals, two threads, two processes,
  * a process that dies with a lock held, close and what it leaves behind.
  */
+#include "support_asleep.h"
 #include "support_conn.h"
 
 #include <errno.h>
@@ -24,18 +25,20 @@ struct later {
   const uint8_t *p;
   size_t n, piece;
   int pause_us, signal;
+  bool holds_last; /* the last piece waits for this: */
+  _Atomic bool last;
   pthread_t who;
 };
 
-/* Sends wire bytes in pieces, with pauses, or signals instead. */
+/* Sends wire bytes in pieces, with pauses, each after a signal if there is one. */
 static void *later_thread(void *arg) {
   struct later *l = arg;
-  for (size_t at = 0; at < l->n || l->n == 0; at += l->piece) {
+  for (size_t at = 0; at < l->n; at += l->piece) {
     usleep((useconds_t)l->pause_us);
     if (l->signal)
       pthread_kill(l->who, l->signal);
-    if (l->n == 0)
-      return NULL;
+    while (l->holds_last && at + l->piece >= l->n && !atomic_load(&l->last))
+      usleep(1000);
     rig_send(l->r, l->p + at, l->n - at < l->piece ? l->n - at : l->piece);
   }
   return NULL;
@@ -94,10 +97,11 @@ static void test_receive_timeout(void **state) {
   assert_fails(rig_read(&r, b, 100, 0), EAGAIN);
   /* A peer that sends a byte of a record now and then does not stretch it without end. */
   size_t n = rig_seal(&r, RECORD_DATA, b, 100, wire);
-  struct later l = {.r = &r, .p = wire, .n = n, .piece = 1, .pause_us = 10000};
+  struct later l = {.r = &r, .p = wire, .n = n, .piece = 1, .pause_us = 10000, .holds_last = true};
   pthread_create(&t, NULL, later_thread, &l);
   assert_fails(rig_read(&r, b, 100, 0), EAGAIN);
   assert_true(r.slot->r_have < n);
+  atomic_store(&l.last, true);
   pthread_join(t, NULL);
   assert_int_equal(rig_read(&r, b, 100, 0), 100);
   rig_close(&r);
@@ -111,29 +115,27 @@ static void test_interrupted_read(void **state) {
   pthread_t t;
   rig_open(&r, (struct rig_options){0});
   handler(SIGUSR1, 0);
-  struct later l = {.r = &r, .pause_us = 20000, .signal = SIGUSR1, .who = pthread_self()};
-  pthread_create(&t, NULL, later_thread, &l);
+  struct alarm_clock alarm;
+  alarm_clock_set(&alarm, SIGUSR1);
   assert_fails(rig_read(&r, b, 100, 0), EINTR);
-  pthread_join(t, NULL);
+  alarm_clock_end(&alarm);
   assert_int_equal(signals, 1);
   /* In the middle of a record, and nothing is lost. */
   size_t n = rig_seal(&r, RECORD_DATA, "0123456789", 10, wire);
   rig_send(&r, wire, 12);
-  l = (struct later){.r = &r, .pause_us = 20000, .signal = SIGUSR1, .who = pthread_self()};
-  pthread_create(&t, NULL, later_thread, &l);
+  alarm_clock_set(&alarm, SIGUSR1);
   assert_fails(rig_read(&r, b, 100, 0), EINTR);
-  pthread_join(t, NULL);
+  alarm_clock_end(&alarm);
   /* MSG_WAITALL: what came before the signal is returned. */
   rig_send(&r, wire + 12, n - 12);
-  l = (struct later){.r = &r, .pause_us = 20000, .signal = SIGUSR1, .who = pthread_self()};
-  pthread_create(&t, NULL, later_thread, &l);
+  alarm_clock_set(&alarm, SIGUSR1);
   assert_int_equal(rig_read(&r, b, 100, MSG_WAITALL), 10);
   assert_memory_equal(b, "0123456789", 10);
-  pthread_join(t, NULL);
+  alarm_clock_end(&alarm);
   /* SA_RESTART: goes on. */
   handler(SIGUSR1, SA_RESTART);
   n = rig_seal(&r, RECORD_DATA, "0123456789", 10, wire);
-  l = (struct later){
+  struct later l = {
       .r = &r, .p = wire, .n = n, .piece = 7, .pause_us = 5000, .signal = SIGUSR1, .who = pthread_self()};
   pthread_create(&t, NULL, later_thread, &l);
   assert_int_equal(rig_read(&r, b, 100, 0), 10);

@@ -3,6 +3,7 @@
  * What does a thread that sleeps in a read or a write keep of its connection? Nothing: it is closed by another
  * thread, cancelled, or jumps out of a handler, and the slot is free at close in any case.
  */
+#include "support_asleep.h"
 #include "support_conn.h"
 
 #include <errno.h>
@@ -12,19 +13,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* Until the thread sleeps, and goes on sleeping. */
-static void sleeps(int tid) {
-  char path[64], state = 0;
-  snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  for (int asleep = 0; asleep < 20; usleep(1000)) {
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
-    fclose(f);
-    asleep = state == 'S' ? asleep + 1 : 0;
-  }
-}
 
 static bool zero(const void *p, size_t n) {
   const uint8_t *b = p;
@@ -53,7 +41,7 @@ static pthread_t blocked_reader(struct reader *h) {
   assert_int_equal(pthread_create(&t, NULL, reads, h), 0);
   while (h->tid == 0)
     usleep(1000);
-  sleeps(h->tid);
+  until_asleep(h->tid);
   return t;
 }
 
@@ -101,7 +89,7 @@ static void jumps(int sig) {
 }
 
 static void *wakes(void *arg) {
-  sleeps(sleeper_tid);
+  until_asleep(sleeper_tid);
   pthread_kill(sleeper, SIGUSR1);
   return arg;
 }

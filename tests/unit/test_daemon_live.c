@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -85,11 +86,24 @@ static void what_was_not_taken_yet_ends_as_well(void **state) {
   held_end(&h);
 }
 
+/* The daemon is in this process. */
+static unsigned numbers_of(int fd) {
+  char path[32], name[64] = "", other[64] = "";
+  unsigned count = 0;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  assert_true(readlink(path, name, sizeof name - 1) > 0);
+  for (int n = 0; n < 1024; n++, memset(other, 0, sizeof other)) {
+    snprintf(path, sizeof path, "/proc/self/fd/%d", n);
+    count += readlink(path, other, sizeof other - 1) > 0 && strcmp(name, other) == 0;
+  }
+  return count;
+}
+
 static void a_connection_that_is_over_is_not_ended_again(void **state) {
   (void)state;
   struct held h;
   held_begin(&h);
-  usleep(300000); /* the daemon has seen that the message was taken */
+  eventually(numbers_of(h.tcp) == 1); /* the daemon has seen that the message was taken */
   close(h.tcp);
   h.tcp = -1;
   atomic_store(&h.slot->state, ARENA_RELEASED);

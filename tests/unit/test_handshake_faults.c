@@ -198,14 +198,14 @@ static void a_peer_that_says_nothing_times_out(void **state) {
 static void a_peer_that_drips_times_out(void **state) {
   static const uint8_t start[] = {22, 3, 1, 0x40, 0x00, 1, 0, 0x3f, 0xfc, 3, 3};
   struct hs_ours o;
-  int peer = begin(&o, ARENA_SERVER, 300);
+  int peer = begin(&o, ARENA_SERVER, 1500);
   (void)state;
   for (size_t i = 0; hs_calls(&o) == 0 && i < 2000; i++) {
     (void)!send(peer, i < sizeof start ? &start[i] : &start[0], 1, MSG_NOSIGNAL);
     usleep(10000);
   }
   hs_wait(&o);
-  outcome_is(&o, HANDSHAKE_TIMEOUT, "the peer did not finish the handshake within 300 ms");
+  outcome_is(&o, HANDSHAKE_TIMEOUT, "the peer did not finish the handshake within 1500 ms");
   hs_done(&o);
   close(peer);
 }

@@ -93,7 +93,7 @@ static struct ledger_store *open_store(struct ledger *l, time_t now) {
 
 /* Ticks until the writer has taken everything. */
 static void settle(struct ledger *l, struct ledger_store *s, time_t now) {
-  for (int i = 0; i < 2000 && !TAILQ_EMPTY(&l->dirty); i++) {
+  for (int i = 0; i < 20000 && !TAILQ_EMPTY(&l->dirty); i++) {
     ledger_store_tick(s, now);
     usleep(1000);
   }
@@ -212,13 +212,13 @@ static void what_cannot_be_written_is_told_and_written_later(void **state) {
   signal(SIGXFSZ, SIG_IGN);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
   note(l, "q", LEDGER_PLAIN, NOON);
-  for (int i = 0; i < 1000 && !*ledger_store_trouble(s); i++) {
+  for (int i = 0; i < 20000 && !*ledger_store_trouble(s); i++) {
     ledger_store_tick(s, NOON);
     usleep(1000);
   }
   assert_non_null(strstr(ledger_store_trouble(s), "cannot write the counters"));
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-  for (int i = 0; i < 1000 && *ledger_store_trouble(s); i++) {
+  for (int i = 0; i < 20000 && *ledger_store_trouble(s); i++) {
     ledger_store_tick(s, NOON);
     usleep(1000);
   }

@@ -5,6 +5,7 @@
  * peer that does not answer (SYN_SENT) is a daemon that does not answer yet.
  */
 #include "pending_fakes.h"
+#include "support_asleep.h"
 #include "support_sanitizer.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static void syn_sent(const struct fake_api *api) {
   T(fake_write(api, fd, &b, 1));
   atomic_store(&fake_answer, FAKE_OK);
   T(CONNECT(&fake_net.open)); /* such a socket may be connected again */
-  T(mask(api, fd, 1000));
+  T(mask(api, fd, WAIT_MS));
   T(CONNECT(&fake_net.open));
   T(CONNECT(&fake_net.open));
   T(fake_getpeername(api, fd));
@@ -110,7 +111,7 @@ static void unspec(const struct fake_api *api) {
   T(fake_so_error(api, fd));
   atomic_store(&fake_answer, FAKE_OK);
   T(CONNECT(&fake_net.open));
-  T(mask(api, fd, 1000));
+  T(mask(api, fd, WAIT_MS));
   T(fake_so_error(api, fd));
   T(CONNECT(&nobody));
   T(mask(api, fd, 0));
@@ -125,7 +126,7 @@ static void refused(const struct fake_api *api, int first) {
   char b = 0;
   int fd = fake_socket(api, true);
   T(CONNECT(refusing(api)));
-  T(mask(api, fd, 1000));
+  T(mask(api, fd, WAIT_MS));
   T(fake_getpeername(api, fd));
   if (first == 'e') {
     T(fake_so_error(api, fd));
@@ -147,7 +148,7 @@ static void refused(const struct fake_api *api, int first) {
   }
   atomic_store(&fake_answer, FAKE_OK);
   T(CONNECT(&fake_net.open)); /* and this one starts anew */
-  T(mask(api, fd, 1000));
+  T(mask(api, fd, WAIT_MS));
   T(fake_so_error(api, fd));
   T(fake_write(api, fd, &b, 1));
   fake_close(api, fd);
@@ -169,14 +170,14 @@ static void tcp_refuses(const struct fake_api *api) {
   char b = 0;
   int fd = fake_socket(api, true);
   T(CONNECT(&fake_net.closed));
-  T(mask(api, fd, 1000));
+  T(mask(api, fd, WAIT_MS));
   T(fake_so_error(api, fd));
   T(mask(api, fd, 0));
   T(fake_read(api, fd, &b, 1));
   T(fake_write(api, fd, &b, 1));
   T(CONNECT(&fake_net.open));
   T(CONNECT(&fake_net.open));
-  T(mask(api, fd, 1000));
+  T(mask(api, fd, WAIT_MS));
   fake_close(api, fd);
   fd = fake_socket(api, false);
   T(CONNECT(&fake_net.closed));
@@ -210,24 +211,26 @@ static void a_refused_blocking_connect_leaves_a_fresh_socket(void **state) {
 }
 
 static void on_alarm(int sig) { (void)sig; }
+static struct alarm_clock clock_;
 static void alarm_soon(int flags) {
   struct sigaction a = {.sa_handler = on_alarm, .sa_flags = flags};
-  struct itimerval t = {.it_value = {.tv_usec = 60000}};
   sigaction(SIGALRM, &a, NULL);
-  setitimer(ITIMER_REAL, &t, NULL);
+  alarm_clock_set(&clock_, SIGALRM);
 }
+#define INTERRUPTED(flags, what)                                                                                     \
+  do {                                                                                                               \
+    alarm_soon(flags);                                                                                               \
+    what;                                                                                                            \
+    alarm_clock_end(&clock_);                                                                                        \
+  } while (0)
 
 static void interrupted(const struct fake_api *api) {
   char b = 0;
   int fd = fake_socket(api, false);
-  alarm_soon(0);
-  T(CONNECT(silent(api)));
-  alarm_soon(0);
-  T(CONNECT(silent(api)));
-  alarm_soon(0);
-  T(fake_read(api, fd, &b, 1));
-  alarm_soon(0);
-  T(fake_write(api, fd, &b, 1));
+  INTERRUPTED(0, T(CONNECT(silent(api))));
+  INTERRUPTED(0, T(CONNECT(silent(api))));
+  INTERRUPTED(0, T(fake_read(api, fd, &b, 1)));
+  INTERRUPTED(0, T(fake_write(api, fd, &b, 1)));
   T(mask(api, fd, 0));
   fake_close(api, fd);
 }
@@ -246,10 +249,9 @@ static void limited(const struct fake_api *api) {
   T(CONNECT(silent(api)));
   T(fake_read(api, fd, &b, 1));
   T(fake_write(api, fd, &b, 1));
-  t.tv_sec = 5;
+  t.tv_sec = 30;
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
-  alarm_soon(SA_RESTART);
-  T(CONNECT(silent(api))); /* with a time limit nothing is restarted */
+  INTERRUPTED(SA_RESTART, T(CONNECT(silent(api)))); /* with a time limit nothing is restarted */
   fake_close(api, fd);
 }
 static void as_tcp_with_a_time_limit(void **state) {
@@ -263,15 +265,20 @@ static void *release_later(void *how) {
   return NULL;
 }
 
+static void *release_after_alarm(void *none) {
+  alarm_clock_end(&clock_);
+  until_asleep(clock_.tid); /* it goes on waiting */
+  fake_release(FAKE_OK);
+  return none;
+}
+
 static void after_eintr_connect_says_0_then_eisconn(void **state) {
   (void)state;
   const struct fake_api *api = &fake_wrapped;
   char b = 'x';
   fake_reset(FAKE_HOLD);
   int fd = fake_socket(api, false);
-  alarm_soon(0);
-  assert_int_equal(CONNECT(&fake_net.open), -1);
-  assert_int_equal(errno, EINTR);
+  INTERRUPTED(0, assert_int_equal(CONNECT(&fake_net.open), -1));
   fake_release(FAKE_OK);
   assert_int_equal(CONNECT(&fake_net.open), 0);
   assert_int_equal(CONNECT(&fake_net.open), -1);
@@ -283,8 +290,7 @@ static void after_eintr_connect_says_0_then_eisconn(void **state) {
   pthread_t t;
   fake_reset(FAKE_HOLD);
   fd = fake_socket(api, false);
-  alarm_soon(0);
-  assert_int_equal(CONNECT(&fake_net.open), -1);
+  INTERRUPTED(0, assert_int_equal(CONNECT(&fake_net.open), -1));
   pthread_create(&t, NULL, release_later, (void *)(intptr_t)FAKE_OK);
   assert_int_equal(fake_write(api, fd, &b, 1), 1);
   pthread_join(t, NULL);
@@ -302,7 +308,6 @@ static int closed_by_handler;
 static void handlers_may_jump_out_or_close(void **state) {
   (void)state;
   const struct fake_api *api = &fake_wrapped;
-  struct itimerval t = {.it_value = {.tv_usec = 30000}};
   struct sigaction a = {.sa_handler = jump};
   SKIP_UNDER(UNDER_TSAN, "ThreadSanitizer runs signal handlers later, out of the wait");
   static int hidden;
@@ -313,12 +318,13 @@ static void handlers_may_jump_out_or_close(void **state) {
     fd = fake_socket(api, false);
     sigaction(SIGALRM, &a, NULL);
     if (sigsetjmp(out_of_here, 1) == 0) {
-      setitimer(ITIMER_REAL, &t, NULL);
+      alarm_clock_set(&clock_, SIGALRM);
       CONNECT(&fake_net.open);
       fail();
     }
+    alarm_clock_end(&clock_);
     fake_close(api, fd);
-    for (int k = 0; k < 1000 && !fake_gone; k++)
+    for (int k = 0; k < WAIT_MS && !fake_gone; k++)
       usleep(1000);
     assert_int_equal(fake_gone, 1);
   }
@@ -332,9 +338,10 @@ static void handlers_may_jump_out_or_close(void **state) {
     int fd = closed_by_handler;
     a.sa_flags = restart ? SA_RESTART : 0;
     sigaction(SIGALRM, &a, NULL);
-    setitimer(ITIMER_REAL, &t, NULL);
+    alarm_clock_set(&clock_, SIGALRM);
     assert_int_equal(CONNECT(&fake_net.open), -1);
     assert_int_equal(errno, restart ? EBADF : EINTR); /* restarted, the kernel would find no such number */
+    alarm_clock_end(&clock_);
   }
 }
 static void on_alarm_close(int sig) {
@@ -352,7 +359,7 @@ static void sa_restart_goes_on_waiting(void **state) {
     sigaction(SIGUSR2, mixed ? &plain : &off, NULL);
     int fd = fake_socket(api, false);
     alarm_soon(SA_RESTART);
-    pthread_create(&t, NULL, release_later, (void *)(intptr_t)FAKE_OK);
+    pthread_create(&t, NULL, release_after_alarm, NULL);
     errno = 77;
     assert_int_equal(CONNECT(&fake_net.open), 0);
     assert_int_equal(errno, 77);
@@ -375,7 +382,7 @@ static void a_refusal_is_reported_with_its_errno(void **state) {
   fd = fake_socket(api, true);
   assert_int_equal(CONNECT(&fake_net.open), -1);
   assert_int_equal(errno, EINPROGRESS);
-  assert_int_equal(mask(api, fd, 1000) & (POLLERR | POLLHUP | POLLIN | POLLOUT),
+  assert_int_equal(mask(api, fd, WAIT_MS) & (POLLERR | POLLHUP | POLLIN | POLLOUT),
                    POLLERR | POLLHUP | POLLIN | POLLOUT);
   assert_int_equal(fake_so_error(api, fd), EACCES);
   assert_int_equal(fake_so_error(api, fd), 0);
@@ -412,7 +419,7 @@ static void no_answer_means_no_byte(void **state) {
       assert_int_equal(rc, -1);
       if (nonblock) {
         assert_int_equal(errno, EINPROGRESS);
-        assert_true(mask(api, fd, 2000) & POLLHUP);
+        assert_true(mask(api, fd, WAIT_MS) & POLLHUP);
         assert_int_equal(fake_so_error(api, fd), ECONNREFUSED);
       } else {
         assert_int_equal(errno, ECONNREFUSED);
@@ -434,7 +441,7 @@ static void a_new_daemon_is_asked_again_once(void **state) {
     int rc = CONNECT(&fake_net.open);
     assert_int_equal(rc, nonblock ? -1 : 0);
     if (nonblock)
-      assert_int_equal(mask(api, fd, 2000), POLLOUT | POLLWRNORM);
+      assert_int_equal(mask(api, fd, WAIT_MS), POLLOUT | POLLWRNORM);
     assert_int_equal(fake_kind(fd), SOCK_CONN);
     assert_int_equal(fake_hellos, 1);
     assert_int_equal(fake_asked, 2);
@@ -511,7 +518,7 @@ static void close_in_another_thread_ends_the_wait(void **state) {
   assert_int_equal(CONNECT(&fake_net.open), -1);
   assert_int_equal(errno, EBADF);
   pthread_join(t, NULL);
-  for (int i = 0; i < 1000 && !fake_gone; i++)
+  for (int i = 0; i < WAIT_MS && !fake_gone; i++)
     usleep(1000);
   assert_int_equal(fake_gone, 1); /* the daemon stops */
   assert_int_equal(pending_count, 0);
@@ -547,7 +554,7 @@ static void all_numbers_of_a_socket_are_managed(void **state) {
   fdtab_dup(fd, two);
   assert_int_equal(mask(api, two, 0), 0);
   fake_release(FAKE_OK);
-  assert_int_equal(mask(api, two, 1000), POLLOUT | POLLWRNORM);
+  assert_int_equal(mask(api, two, WAIT_MS), POLLOUT | POLLWRNORM);
   assert_int_equal(fake_kind(fd), SOCK_CONN);
   fake_close(api, fd);
   assert_int_equal(atomic_load(&fake_last_slot()->state), ARENA_LIVE);
@@ -582,7 +589,7 @@ static void a_dup_from_before_connect_is_no_way_past_us(void **state) {
   assert_int_equal(errno, EAGAIN);
   assert_int_equal(epoll_wait(ep, &ev, 1, 50), 0);
   fake_release(FAKE_OK);
-  assert_int_equal(epoll_wait(ep, &ev, 1, 1000), 1);
+  assert_int_equal(epoll_wait(ep, &ev, 1, WAIT_MS), 1);
   assert_int_equal(fake_kind(two), SOCK_CONN);
   fake_close(api, fd);
   assert_int_equal(fake_kind(two), SOCK_CONN);
@@ -603,7 +610,7 @@ static void fork_while_pending(int child_settles, int parent_settles) {
   assert_int_equal(CONNECT(&fake_net.open), -1);
   pid_t pid = fake_fork();
   if (pid == 0) {
-    if (read(go[0], &b, 1) != 1 || (child_settles && mask(api, fd, 2000) != (POLLOUT | POLLWRNORM)) ||
+    if (read(go[0], &b, 1) != 1 || (child_settles && mask(api, fd, WAIT_MS) != (POLLOUT | POLLWRNORM)) ||
         (child_settles && fake_kind(fd) != SOCK_CONN) || write(done[1], &b, 1) != 1 || read(go[0], &b, 1) != 1)
       _exit(1);
     fake_close(api, fd);
@@ -612,7 +619,7 @@ static void fork_while_pending(int child_settles, int parent_settles) {
   fake_release(FAKE_OK);
   struct arena_slot *slot = fake_last_slot();
   if (parent_settles)
-    assert_int_equal(mask(api, fd, 2000), POLLOUT | POLLWRNORM);
+    assert_int_equal(mask(api, fd, WAIT_MS), POLLOUT | POLLWRNORM);
   assert_int_equal(write(go[1], &b, 1), 1);
   assert_int_equal(read(done[0], &b, 1), 1);
   if (child_settles || parent_settles) {
@@ -657,7 +664,7 @@ static void a_child_that_closes_leaves_the_parents_connect_alone(void **state) {
   assert_int_equal(fake_gone, 0);
   fake_release(FAKE_OK);
   ev.data.u64 = 0;
-  assert_int_equal(epoll_wait(ep, &ev, 1, 2000), 1);
+  assert_int_equal(epoll_wait(ep, &ev, 1, WAIT_MS), 1);
   assert_int_equal(ev.data.u64, 42);
   assert_int_equal(atomic_load(&fake_last_slot()->holders), 1);
   fake_close(api, fd);
@@ -674,11 +681,11 @@ static void a_child_learns_what_its_parent_is_told(void **state) {
   pid_t pid = fake_fork();
   if (pid == 0) {
     usleep(300000);
-    _exit(mask(api, fd, 3000) == (POLLOUT | POLLWRNORM) && fake_kind(fd) == SOCK_CONN ? 0 : 1);
+    _exit(mask(api, fd, WAIT_MS) == (POLLOUT | POLLWRNORM) && fake_kind(fd) == SOCK_CONN ? 0 : 1);
   }
   fake_release(FAKE_STUBBORN);
   atomic_store(&fake_answer, FAKE_OK);
-  assert_int_equal(mask(api, fd, 3000), POLLOUT | POLLWRNORM);
+  assert_int_equal(mask(api, fd, WAIT_MS), POLLOUT | POLLWRNORM);
   waitpid(pid, &status, 0);
   assert_int_equal(status, 0);
   fake_close(api, fd);
@@ -690,9 +697,8 @@ static void a_closed_socket_with_an_unread_answer_is_released(void **state) {
   fake_reset(FAKE_OK);
   int fd = fake_socket(api, true);
   assert_int_equal(CONNECT(&fake_net.open), -1);
-  for (int i = 0; i < 1000 && fake_asked == 0; i++)
+  for (int i = 0; i < WAIT_MS && fake_answered == 0; i++)
     usleep(1000);
-  usleep(20000);
   fake_close(api, fd);
   assert_int_equal(atomic_load(&fake_last_slot()->state), ARENA_RELEASED);
   assert_int_equal(pending_count, 0);
@@ -725,7 +731,7 @@ static void nothing_is_left_behind(void **state) {
     int fd = fake_socket(api, i & 1);
     CONNECT(&fake_net.open);
     if (i & 2)
-      mask(api, fd, 1000);
+      mask(api, fd, WAIT_MS);
     fake_close(api, fd);
     if (i % 64 == 0)
       drain();
