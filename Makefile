@@ -34,7 +34,7 @@ SHIM_WRAP := -Wl,--wrap=OPENSSL_cpuid_setup
 
 # ---- the binary -----------------------------------------------------------------------------------
 BIN_SRC := $(wildcard agentclient/*/*.c) shim/record/record.c shim/guard.c shim/lock.c shim/libc.c \
-           $(filter-out shim/conn_memory.c,$(wildcard shim/conn*.c))
+           $(filter-out shim/conn_memory.c shim/conn_pages.c,$(wildcard shim/conn*.c))
 BIN_OBJ := $(BIN_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/workload.pb-c.o
 GRPC_A  := $(addprefix $(ARCHIVES)/,libgrpc.a libgpr.a libaddress_sorting.a libupb.a libcares.a libre2.a libz.a) \
            $(wildcard $(ARCHIVES)/libabsl_*.a)

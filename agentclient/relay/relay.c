@@ -39,12 +39,10 @@ struct relay {
   unsigned next; /* lane of the next connection */
 };
 
-/* libcrypto keeps to malloc() in this process, and nothing here forks. */
-void conn_memory_after_fork(void);
-void conn_memory_after_fork(void) {}
-
+/* Shared, as the arena is: the record engine gives the pages of its buffers back by MADV_REMOVE, which private memory
+ * does not know. It would be tried again at every call. */
 struct arena_slot *relay_slot_new(void) {
-  void *p = mmap(NULL, ARENA_STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *p = mmap(NULL, ARENA_STRIDE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
     return NULL;
   madvise(p, ARENA_STRIDE, MADV_DONTDUMP);

@@ -4,6 +4,7 @@
  * slot that somebody tampered with refused?
  */
 #include "agentclient/relay/relay.h"
+#include "shim/conn_pages.h"
 #include "support_conn.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -239,6 +241,31 @@ static void test_a_connection_at_its_end_does_not_move(void **state) {
   close_moved(&m);
 }
 
+/* As the record engine does when its buffers are empty: where the kernel cannot, it would ask at every call. */
+static void test_empty_buffers_give_their_memory_back(void **state) {
+  (void)state;
+  struct arena_slot *s = relay_slot_new();
+  assert_non_null(s);
+  memset(arena_rbuf(s), 'r', ARENA_RBUF);
+  memset(arena_wbuf(s), 'w', ARENA_WBUF);
+  assert_int_equal(madvise(arena_rbuf(s), ARENA_RBUF, MADV_REMOVE), 0);
+  assert_int_equal(madvise(arena_wbuf(s), ARENA_WBUF, MADV_REMOVE), 0);
+  assert_int_equal(arena_rbuf(s)[0], 0);
+  assert_int_equal(arena_wbuf(s)[ARENA_WBUF - 1], 0);
+  relay_slot_free(s);
+}
+
+/* The relay's buffers are its own: nobody is asked about their pages, which may be many at once. */
+static void test_the_kernel_is_not_asked_about_the_relays_memory(void **state) {
+  (void)state;
+  const size_t n = (size_t)1 << 20;
+  void *nothing = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_ptr_not_equal(nothing, MAP_FAILED);
+  assert_int_equal(pages_readable(nothing, n), n);
+  assert_int_equal(pages_writable(nothing, n), n);
+  assert_int_equal(munmap(nothing, n), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_nothing_is_lost_in_mid_stream),
@@ -248,6 +275,8 @@ int main(void) {
       cmocka_unit_test(test_backpressure),
       cmocka_unit_test(test_a_tampered_slot_is_refused),
       cmocka_unit_test(test_a_connection_at_its_end_does_not_move),
+      cmocka_unit_test(test_empty_buffers_give_their_memory_back),
+      cmocka_unit_test(test_the_kernel_is_not_asked_about_the_relays_memory),
   };
   srandom(5);
   return cmocka_run_group_tests(tests, NULL, NULL);
