@@ -239,6 +239,20 @@ void nap(int ms) {
   }
 }
 
+void until_asleep(pid_t who) {
+  char path[64], text[512];
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)who);
+  for (int asleep = 0, i = 0; asleep < 50 && i < 10000; i++, nap(2)) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+      close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *name_ends = strrchr(text, ')');
+    asleep = name_ends && name_ends[1] == ' ' && name_ends[2] == 'S' ? asleep + 1 : 0;
+  }
+}
+
 pid_t child_status(pid_t pid) {
   int st = 0;
   pid_t got;
@@ -346,10 +360,29 @@ void step_wait(struct step *s) {
   if (read(s->fd[0], &c, 1) != 1)
     give_up("step_wait");
 }
+pid_t newest_thread;
+struct begun {
+  void *(*fn)(void *);
+  void *arg;
+  _Atomic pid_t id;
+};
+
+static void *begin(void *arg) {
+  struct begun *b = arg;
+  void *(*fn)(void *) = b->fn;
+  void *given = b->arg;
+  atomic_store(&b->id, gettid()); /* from here on it is not ours */
+  return fn(given);
+}
+
 pthread_t thread(void *(*fn)(void *), void *arg) {
   pthread_t t;
-  if (pthread_create(&t, NULL, fn, arg) != 0)
+  struct begun b = {fn, arg, 0};
+  if (pthread_create(&t, NULL, begin, &b) != 0)
     give_up("pthread_create");
+  while (atomic_load(&b.id) == 0)
+    sched_yield();
+  newest_thread = atomic_load(&b.id);
   return t;
 }
 

@@ -88,6 +88,9 @@ void say_wait(const char *what, int fd, short events); /* waits for any of event
 void wait_mask(int fd, short events, short all);       /* until all of these are there */
 const char *mask_name(short mask, char buf[64]);
 void nap(int ms);
+void until_asleep(
+    pid_t who); /* a process of one thread, or a thread: until it sleeps, and has gone on sleeping for a while */
+extern pid_t newest_thread;    /* of thread() */
 pid_t child_status(pid_t pid); /* waits for it and writes its end down */
 
 /* ---- bytes: a stream with the marker in it, so that place and content are both checked ---- */

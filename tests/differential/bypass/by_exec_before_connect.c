@@ -24,7 +24,7 @@ SCENARIO(
   close(begun[1]);
   if (read(begun[0], &byte, 1) != 0) /* its exec has closed the other end */
     give_up("the image");
-  nap(300); /* the image starts before, and after is what the others ask */
+  until_asleep(kid); /* the image starts before, and after is what the others ask */
   close(begun[0]);
   CALL(connect_to(c, port));
   CALL(write(p[1], "x", 1));

@@ -9,7 +9,7 @@ SCENARIO("What happens to a blocking connect() that a signal interrupts?") {
   sigaction(SIGUSR1, &sa, NULL);
   pid_t me = getpid(), kid = fork();
   if (kid == 0) {
-    nap(150);
+    until_asleep(me);
     kill(me, SIGUSR1);
     _exit(0);
   }

@@ -61,7 +61,7 @@ SCENARIO("A read takes the bytes before a reset: is the error still there for wh
   pair(&s, &c);
   write_all(s, 64, 0, 64);
   pthread_t t = thread(reader, NULL);
-  nap(200);
+  until_asleep(newest_thread);
   end_by_reset();
   pthread_join(t, NULL);
   who_is_told();

@@ -11,7 +11,7 @@ static void *accepts(void *arg) {
 SCENARIO("Does shutdown() wake a thread out of accept()?") {
   int l = listen_on(0, 8);
   pthread_t t = thread(accepts, &l);
-  nap(100);
+  until_asleep(newest_thread);
   CALL(shutdown(l, SHUT_RDWR));
   pthread_join(t, NULL);
   CALL(close(l));

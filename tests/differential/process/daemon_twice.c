@@ -46,6 +46,6 @@ SCENARIO(
     say("back %zu", write_all(c, 1000, 0, 1000) == 1000 ? read_all(c, 1000, 0, 1000) : 0);
     close(c);
     use_server();
-    nap(300);
+    nap(1000);
   }
 }

@@ -21,7 +21,7 @@ SCENARIO(
     if (i == 15) {
       kill(kid[1], SIGTERM);
       child_status(kid[1]);
-      nap(200);
+      nap(1000);
     }
     int c = client_socket(0);
     good += connect_to(c, port) == 0 && write_all(c, 1000, 0, 1000) == 1000 && read_all(c, 1000, 0, 1000) == 1000;

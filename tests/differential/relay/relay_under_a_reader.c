@@ -11,7 +11,7 @@ SCENARIO("The parent waits in read() while its child takes the connection to its
   pid_t kid = fork();
   if (kid == 0) {
     role("child");
-    nap(100);
+    until_asleep(getppid());
     dup2(s, 1);
     say("wrote %zd", write(1, "child", 5));
     close(s);

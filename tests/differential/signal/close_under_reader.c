@@ -5,7 +5,7 @@ SCENARIO("close() while another thread reads: does the reader end when the peer 
   int s, c, l;
   pair_keep(&l, &s, &c);
   pthread_t t = thread(reads_on, &s);
-  nap(100);
+  until_asleep(newest_thread);
   CALL(close(s));
   send(c, "0123456789", 10, MSG_NOSIGNAL);
   close(c);

@@ -11,9 +11,9 @@ SCENARIO("Does a signal interrupt a blocked accept()?") {
   pid_t me = getpid();
   kid = fork();
   if (kid == 0) {
-    nap(100);
+    until_asleep(me);
     kill(me, SIGUSR1);
-    nap(100);
+    until_asleep(me);
     int c = client_socket(0);
     connect_to(c, port);
     write_all(c, 10, 0, 10);

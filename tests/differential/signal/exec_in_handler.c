@@ -43,6 +43,8 @@ SCENARIO("May a handler execute another image while a call on a connection or a 
     int l, s, c;
     char b;
     say("-- in %s()", names[i]);
+    struct step ready;
+    step_init(&ready);
     pair_keep(&l, &s, &c);
     fcntl(l, F_SETFD, FD_CLOEXEC);
     fcntl(s, F_SETFD, FD_CLOEXEC);
@@ -52,11 +54,13 @@ SCENARIO("May a handler execute another image while a call on a connection or a 
       struct sigaction a = {.sa_handler = starts_again};
       close(c);
       sigaction(SIGUSR1, &a, NULL);
+      step_go(&ready);
       under_way[i](s, l);
       _exit(126);
     }
     close(s);
-    nap(100);
+    step_wait(&ready);
+    until_asleep(kid);
     kill(kid, SIGUSR1);
     int n = accept(l, NULL, NULL);
     say("read %zu", read_all(n, 1000, 0, 1000));

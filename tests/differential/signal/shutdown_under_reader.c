@@ -5,7 +5,7 @@ SCENARIO("Does shutdown() wake a blocked reader?") {
   int s, c;
   pair(&s, &c);
   pthread_t t = thread(reads_on, &s);
-  nap(100);
+  until_asleep(newest_thread);
   CALL(shutdown(s, SHUT_RDWR));
   pthread_join(t, NULL);
   CALL(close(s));

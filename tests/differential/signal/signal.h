@@ -32,11 +32,11 @@ static inline void on(void (*fn)(int), int flags) {
   caught = 0;
 }
 
-/* Sends the signal to this process after a while: from a child, so that no timer is involved. */
+/* Sends the signal to this process once it waits: from a child, so that no timer is involved. */
 static inline pid_t signal_soon(void) {
   pid_t me = getpid(), kid = fork();
   if (kid == 0) {
-    nap(120);
+    until_asleep(me);
     kill(me, SIGUSR1);
     _exit(0);
   }

@@ -21,7 +21,7 @@ SCENARIO("A number is closed and given out again under a read on it, the connect
     (void)!write(file, "what is in the file", 19);
     lseek(file, 0, SEEK_SET);
     pthread_t t = thread(reader, NULL);
-    nap(100);
+    until_asleep(newest_thread);
     if (way == 0) {
       close(c);
       say("the same number %d", dup(file) == c);

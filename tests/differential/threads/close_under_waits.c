@@ -6,11 +6,11 @@ static int s, c, ep;
 
 static void *in_poll(void *arg) {
   struct pollfd p = {.fd = s, .events = POLLIN};
-  return (void *)(intptr_t)(poll(&p, 1, 300) + 10 + (arg != NULL));
+  return (void *)(intptr_t)(poll(&p, 1, 2000) + 10 + (arg != NULL));
 }
 static void *in_epoll(void *arg) {
   struct epoll_event ev;
-  return (void *)(intptr_t)(epoll_wait(ep, &ev, 1, 300) + 10 + (arg != NULL));
+  return (void *)(intptr_t)(epoll_wait(ep, &ev, 1, 2000) + 10 + (arg != NULL));
 }
 static void *in_write(void *arg) {
   static char b[8 << 20];
@@ -24,7 +24,7 @@ SCENARIO("What do poll(), epoll_wait() and write() answer when another thread cl
   void *r;
   pair(&s, &c);
   pthread_t t = thread(in_poll, NULL);
-  nap(100);
+  until_asleep(newest_thread);
   CALL(close(s));
   pthread_join(t, &r);
   say("poll %d", (int)(intptr_t)r - 10);
@@ -33,7 +33,7 @@ SCENARIO("What do poll(), epoll_wait() and write() answer when another thread cl
   ep = epoll_create1(0);
   epoll_ctl(ep, EPOLL_CTL_ADD, s, &ev);
   t = thread(in_epoll, NULL);
-  nap(100);
+  until_asleep(newest_thread);
   CALL(close(s));
   pthread_join(t, &r);
   say("epoll_wait %d", (int)(intptr_t)r - 10);

@@ -26,7 +26,7 @@ SCENARIO("A number is closed and given out again under a write on it: where do t
     int other = dup(c), file = memfd_create("file", 0);
     pthread_t t = thread(writer, NULL);
     wait_mask(s, POLLIN, POLLIN);
-    nap(100); /* the buffers are full */
+    until_asleep(newest_thread); /* the buffers are full */
     if (way == 0) {
       close(c);
       say("the same number %d", dup(file) == c);
