@@ -109,12 +109,31 @@ static bool only_a_piece(struct conn_op *op) {
   return conn_fill(op) == -EAGAIN;
 }
 
+#define GLANCE       1024 /* what one look shows of the next record */
+#define FEW_RECORDS  8    /* session tickets come first */
+#define SMALL_RECORD 32   /* a KeyUpdate is shorter */
+
+/* Without the lock, and without opening anything: is the next record one of data, most likely, and whole? What is
+ * looked at here may be changing; then the answer is as good as one given a moment before or after. */
+__attribute__((no_sanitize("thread"))) static bool is_whole(struct conn_op *op) {
+  const struct arena_slot *s = op->s;
+  uint8_t start[GLANCE];
+  int queued = 0;
+  if (s->r_have || s->r_len || atomic_load_explicit(&s->records_in, memory_order_relaxed) < FEW_RECORDS)
+    return s->r_len != 0;
+  long n = conn_sys_recv(op->fd, start, sizeof start, MSG_PEEK);
+  int len = n < RECORD_HEADER ? -1 : record_length(start, (size_t)n);
+  if (len < SMALL_RECORD || (n < len && n < GLANCE))
+    return false;
+  return n >= len || (libc_real()->ioctl(op->fd, FIONREAD, &queued) == 0 && queued >= len);
+}
+
 bool conn_piece(struct conn *c, int fd) {
   struct conn_op op;
   int keep = errno;
   bool piece = false;
   if (conn_begin(&op, c, fd) == 0) {
-    if (conn_lock_read(&op) == 0) {
+    if (!is_whole(&op) && conn_lock_read(&op) == 0) {
       piece = only_a_piece(&op);
       conn_unlock_read(&op);
     }

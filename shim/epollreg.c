@@ -18,11 +18,12 @@
 
 struct reg epollreg_regs[REG_MAX];
 
-static struct lock reg_lock;
-static uint32_t buckets[BUCKETS]; /* index + 1 of the first record of a number */
-static uint32_t free_regs;        /* index + 1 */
-static uint32_t used_regs;        /* records ever used */
-static int watched_by[EPFDS];     /* epoll descriptors + 1 that occur in records */
+_Atomic bool epollreg_any;
+struct lock epollreg_lock;
+static uint32_t buckets[BUCKETS];     /* index + 1 of the first record of a number */
+static uint32_t free_regs;            /* index + 1 */
+static uint32_t used_regs, live_regs; /* records ever used, and in use */
+static int watched_by[EPFDS];         /* epoll descriptors + 1 that occur in records */
 static bool watched_by_more;
 
 static struct reg *at(uint32_t link) { return link ? &epollreg_regs[link - 1] : NULL; }
@@ -31,12 +32,12 @@ static uint32_t *bucket(int fd) { return &buckets[(unsigned)fd % BUCKETS]; }
 
 void epollreg_fork_prepare(void) {
   lock_signals saved; /* the caller has signals blocked, and blocks them until epollreg_fork_done() */
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
 }
 
 void epollreg_fork_done(void) {
   lock_signals all = ~(lock_signals)0;
-  lock_drop(&reg_lock, &all);
+  lock_drop(&epollreg_lock, &all);
 }
 
 /* -- records -- */
@@ -75,11 +76,19 @@ static struct reg *reg_new(int epfd, int fd, const struct epoll_event *ev) {
       .epfd = epfd, .fd = fd, .events = ev->events, .data = ev->data.u64, .state = REG_KERNEL, .reply = -1};
   r->next = *bucket(fd);
   *bucket(fd) = link_of(r);
+  live_regs++;
+  epollreg_index(r);
   atomic_fetch_or(&fdtab_flags[fd], FDF_EPREG);
   if ((unsigned)epfd < FDTAB_MAX)
     atomic_fetch_or(&fdtab_flags[epfd], FDF_EPREG);
   remember_epfd(epfd);
   return r;
+}
+
+static void reg_say(struct reg *r, const struct epoll_event *ev) {
+  r->events = ev->events;
+  r->data = ev->data.u64;
+  epollreg_index(r);
 }
 
 static void unlink_pending(struct reg *r) {
@@ -94,6 +103,7 @@ static void unlink_pending(struct reg *r) {
 }
 
 static void link_pending(struct reg *r, struct pending *p) {
+  atomic_store(&epollreg_any, true);
   r->p = p;
   r->pnext = p->regs;
   p->regs = link_of(r);
@@ -101,6 +111,8 @@ static void link_pending(struct reg *r, struct pending *p) {
 
 static void reg_free(struct reg *r) {
   unlink_pending(r);
+  epollreg_unindex(r);
+  live_regs--;
   uint32_t *l = bucket(r->fd);
   bool more = false;
   for (struct reg *o = at(*l); o; o = at(o->next))
@@ -165,22 +177,22 @@ static void arrange_all(struct pending *p) {
 void epollreg_reply(struct pending *p) {
   lock_signals saved;
   int keep = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   arrange_all(p);
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
 
 void epollreg_lost(struct pending *p) {
   lock_signals saved;
   int keep = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   for (struct reg *r = at(p->regs); r; r = at(r->pnext)) {
     if (r->holds)
       kernel_ctl(r->epfd, EPOLL_CTL_DEL, r->reply, 0, 0);
     r->holds = false;
   }
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
 
@@ -201,14 +213,14 @@ void epollreg_out(struct pending *p, int fd) {
   if (!(atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) & FDF_EPREG))
     return;
   int keep = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   for (struct reg *r = at(*bucket(fd)), *next; r; r = next) {
     next = at(r->next);
     if (r->fd == fd && (r->state == REG_KERNEL || r->state == REG_MUTED))
       take_out(r, p);
   }
   arrange_all(p);
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
 
@@ -236,7 +248,7 @@ static bool wins(struct pending *p, int epfd) {
 void epollreg_back(struct pending *p, bool keep) {
   lock_signals saved;
   int keep_errno = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   while (p->regs) {
     int epfd = at(p->regs)->epfd;
     bool won = wins(p, epfd);
@@ -248,11 +260,11 @@ void epollreg_back(struct pending *p, bool keep) {
       if (won)
         put_in(r);
       r->state = r->state == REG_DISARMED || r->state == REG_MUTED ? REG_MUTED : REG_KERNEL;
-      if (!keep && r->state == REG_KERNEL)
-        reg_free(r);
+      if (!keep && r->state == REG_KERNEL && (r->events & EPOLLET))
+        reg_free(r); /* connected, and none that wait_pieces.c looks at */
     }
   }
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep_errno;
 }
 
@@ -260,10 +272,10 @@ void epollreg_gone(struct pending *p) {
   lock_signals saved;
   if (!p->regs)
     return;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   while (p->regs)
     reg_free(at(p->regs)); /* the kernel drops the registration with the reply socket's last number */
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
 }
 
 /* -- epoll_ctl() -- */
@@ -314,8 +326,7 @@ static int pending_ctl(struct reg *r, int op, const struct epoll_event *ev) {
     return fail(EFAULT);
   if (bad_events(op, r, ev->events))
     return fail(EINVAL);
-  r->events = ev->events;
-  r->data = ev->data.u64;
+  reg_say(r, ev);
   r->state = REG_PENDING;
   return arrange(p, r->epfd, -1);
 }
@@ -327,12 +338,21 @@ static void note(struct reg *r, int epfd, int op, int fd, const struct epoll_eve
   if (op == EPOLL_CTL_DEL || !ev)
     return;
   if (r) {
-    r->events = ev->events;
-    r->data = ev->data.u64;
+    reg_say(r, ev);
     r->state = REG_KERNEL;
-  } else if (wanted && op == EPOLL_CTL_ADD) {
+  } else if (wanted) {
+    if (!fdtab_plain(fd))
+      atomic_store(&epollreg_any, true);
     reg_new(epfd, fd, ev);
   }
+}
+
+/* A socket that may be connected yet, and a connection that epoll_wait() may call readable for a piece of a record
+ * (wait_pieces.c): who asks for edges reads until there is nothing anyway. */
+static bool remembered(struct sock *s, int op, int fd, const struct epoll_event *ev) {
+  if (s && atomic_load(&s->kind) == SOCK_CONN)
+    return op != EPOLL_CTL_DEL && ev && !(ev->events & EPOLLET) && live_regs < REG_CONNS;
+  return op == EPOLL_CTL_ADD && (fdtab_plain(fd) || shared_is(fd));
 }
 
 static int hook_locked(struct sock *s, struct pending *p, int epfd, int op, int fd, struct epoll_event *ev) {
@@ -343,7 +363,7 @@ static int hook_locked(struct sock *s, struct pending *p, int epfd, int op, int 
     return pending_add(p, epfd, fd, ev);
   int rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
   if (rc == 0)
-    note(r, epfd, op, fd, ev, fdtab_plain(fd) || shared_is(fd));
+    note(r, epfd, op, fd, ev, remembered(s, op, fd, ev));
   return rc;
 }
 
@@ -359,17 +379,17 @@ int epollreg_hook(int epfd, int op, int fd, struct epoll_event *ev) {
     return fail(EBADF);
   enum sock_kind kind = s ? pending_settle(s, fd) : SOCK_UNUSED;
   int rc;
-  if (s && kind != SOCK_PENDING && kind != SOCK_SHARED && !(flags & FDF_EPREG)) {
+  if (s && kind != SOCK_PENDING && kind != SOCK_SHARED && kind != SOCK_CONN && !(flags & FDF_EPREG)) {
     rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
   } else if (op != EPOLL_CTL_DEL && pages_readable(ev, sizeof *ev) != sizeof *ev) {
     rc = fail(EFAULT); /* what the kernel looks at first of all */
   } else {
     lock_signals saved;
     struct pending *p = kind == SOCK_PENDING ? pending_pin(s) : NULL;
-    lock_take(&reg_lock, &saved);
+    lock_take(&epollreg_lock, &saved);
     rc = hook_locked(s, p, epfd, op, fd, ev);
     int failed = errno;
-    lock_drop(&reg_lock, &saved);
+    lock_drop(&epollreg_lock, &saved);
     if (p)
       pending_unpin(p);
     errno = failed;
@@ -383,9 +403,9 @@ void epollreg_ctl(int epfd, int op, int fd, const struct epoll_event *ev) {
   lock_signals saved;
   if ((unsigned)fd >= FDTAB_MAX)
     return;
-  lock_take(&reg_lock, &saved);
-  note(find(epfd, fd), epfd, op, fd, ev, true);
-  lock_drop(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
+  note(find(epfd, fd), epfd, op, fd, ev, op == EPOLL_CTL_ADD);
+  lock_drop(&epollreg_lock, &saved);
 }
 
 /* -- closing, and the listener's dup3() -- */
@@ -424,10 +444,10 @@ void epollreg_forget(int fd) {
   if ((unsigned)fd >= FDTAB_MAX)
     return;
   int keep = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   forget_number(fd);
   forget_epfd(fd);
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
 
@@ -436,7 +456,7 @@ void epollreg_detach(int fd) {
   if ((unsigned)fd >= FDTAB_MAX || !(atomic_load(&fdtab_flags[fd]) & FDF_EPREG))
     return;
   int keep = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   for (struct reg *r = at(*bucket(fd)); r; r = at(r->next)) {
     if (r->fd != fd || (r->state != REG_KERNEL && r->state != REG_MUTED))
       continue;
@@ -446,7 +466,7 @@ void epollreg_detach(int fd) {
     kernel_ctl(r->epfd, EPOLL_CTL_DEL, fd, 0, 0);
   }
   atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_EPREG); /* the number is replaced, not closed */
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
 
@@ -455,7 +475,7 @@ void epollreg_rearm(int fd) {
   if ((unsigned)fd >= FDTAB_MAX)
     return;
   int keep = errno;
-  lock_take(&reg_lock, &saved);
+  lock_take(&epollreg_lock, &saved);
   for (struct reg *r = at(*bucket(fd)); r; r = at(r->next)) {
     if (r->fd != fd || !r->away)
       continue;
@@ -463,21 +483,17 @@ void epollreg_rearm(int fd) {
     put_in(r);
     atomic_fetch_or(&fdtab_flags[fd], FDF_EPREG);
   }
-  lock_drop(&reg_lock, &saved);
+  lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
 
-/* -- tags -- */
-
-bool epollreg_is_tag(uint64_t data) { return data - (uint64_t)(uintptr_t)epollreg_regs < sizeof epollreg_regs; }
-
-bool epollreg_tag(uint64_t data, int *fd) {
-  if (!epollreg_is_tag(data))
-    return false;
+void epollreg_again(int epfd, int fd) {
   lock_signals saved;
-  const struct reg *r = &epollreg_regs[(data - (uint64_t)(uintptr_t)epollreg_regs) / sizeof *r];
-  lock_take(&reg_lock, &saved);
-  *fd = r->p ? r->fd : -1;
-  lock_drop(&reg_lock, &saved);
-  return true;
+  int keep = errno;
+  lock_take(&epollreg_lock, &saved);
+  const struct reg *r = find(epfd, fd);
+  if (r && r->state == REG_KERNEL && (r->events & EPOLLONESHOT))
+    kernel_ctl(epfd, EPOLL_CTL_MOD, fd, r->events, r->data);
+  lock_drop(&epollreg_lock, &saved);
+  errno = keep;
 }

@@ -11,6 +11,10 @@
 
 #include "pending.h"
 
+/* What epoll_wait() answers may have to be looked at: a tag is, or was, in some set, or a connection whose readiness
+ * may be a piece of a record. Else nobody calls anything in here for it. */
+extern _Atomic bool epollreg_any;
+
 /* All of the epoll_ctl() hook. */
 int epollreg_hook(int epfd, int op, int fd, struct epoll_event *ev);
 
@@ -28,6 +32,12 @@ void epollreg_gone(struct pending *p);
 
 /* What the kernel has for this number in an epoll set, as /proc tells. */
 bool epollreg_registered(int epfd, int fd, uint32_t *events, uint64_t *data);
+
+/* The number of which this set says `data`, if that is known of one and no more, and how it is registered; else -1.
+ */
+int epollreg_number(int epfd, uint64_t data, uint32_t *events);
+/* What a one-shot registration reported was nothing: it may report again. */
+void epollreg_again(int epfd, int fd);
 
 /* Is it the address of a record? */
 bool epollreg_is_tag(uint64_t data);

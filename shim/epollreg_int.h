@@ -5,12 +5,15 @@
 #ifndef SHIM_EPOLLREG_INT_H
 #define SHIM_EPOLLREG_INT_H
 
+#include "lock.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REG_MAX 16384u
-#define BUCKETS 1024u
-#define EPFDS   64
+#define REG_MAX   32768u
+#define REG_CONNS 16384u /* no more records than these for the sake of connections: the rest is for pending ones */
+#define BUCKETS   1024u
+#define EPFDS     64
 
 enum reg_state {
   REG_FREE = 0,
@@ -27,6 +30,7 @@ struct reg {
   uint32_t events;
   uint8_t state;
   bool holds;        /* its tag is what the reply socket reports */
+  bool indexed;      /* epollreg_data.c */
   bool away;         /* between epollreg_detach() and epollreg_rearm() */
   int reply;         /* the number under which it is in the set, while it holds */
   uint64_t data;     /* the program's */
@@ -35,6 +39,11 @@ struct reg {
 };
 
 extern struct reg epollreg_regs[REG_MAX];
+extern struct lock epollreg_lock;
+
+/* What epoll_wait() will say of it: its events or data are new, or it is about to go. Under the lock. */
+void epollreg_index(struct reg *r);
+void epollreg_unindex(struct reg *r);
 
 /* Has a one-shot registration fired? Read from /proc/self/fdinfo, the only place that tells. */
 bool epollreg_disarmed(int epfd, int fd);

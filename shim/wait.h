@@ -4,7 +4,7 @@
  *
  * The reply socket is waited for in the TCP socket's place; once the answer is there the TCP socket
  * itself is asked. That does not run in a process without pending connects and without sealed bytes
- * that the kernel has not taken. poll and select look at what makes a protected connection readable, too.
+ * that the kernel has not taken. All of them look at what makes a protected connection readable, too.
  */
 #ifndef SHIM_WAIT_H
 #define SHIM_WAIT_H
@@ -39,10 +39,12 @@ bool wait_clock_left(const struct wait_clock *c, int slice_ms, struct timespec *
 /* Writes out what is sealed and unsent, where there is such. Then the caller waits in slices. */
 void wait_flush(void);
 
-/* poll() says that fd is readable: is there nothing but a piece of a record behind it, on a blocking descriptor? */
+/* poll() says that fd is readable: is there nothing but a piece of a record behind it? */
 bool wait_piece(int fd);
 /* Takes the readiness of such numbers back; how many of fds have nothing left. */
 int wait_pieces(struct pollfd *fds, nfds_t n);
+/* The same of n events of an epoll set that are level-triggered or one-shot; how many events are left. */
+int wait_epoll_pieces(int epfd, struct epoll_event *events, int n);
 /* As ppoll() and pselect(), where connections are protected and none is pending. */
 int wait_poll_data(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
 int wait_select_data(int nfds, fd_set *r, fd_set *w, fd_set *e, const struct wait_clock *clock, const sigset_t *mask);

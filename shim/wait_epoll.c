@@ -75,7 +75,9 @@ int wait_epoll(int epfd, struct epoll_event *events, int max, const struct wait_
     int n = real_wait(epfd, events, max, clock->forever && !sliced ? NULL : &left, mask);
     if (n < 0)
       return -1;
-    int out = wait_epoll_strip(events, n, &useful);
+    int stripped = wait_epoll_strip(events, n, &useful);
+    int out = epollreg_any ? wait_epoll_pieces(epfd, events, stripped) : stripped;
+    useful |= out < stripped;
     errno = keep;
     if (out > 0 || (last && n == 0))
       return out;

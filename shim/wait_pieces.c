@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wait_pieces.c - poll and select on protected connections: a piece of a record makes the socket readable, and there
- * is nothing in it for the program.
+ * wait_pieces.c - poll, select and epoll on protected connections: a piece of a record makes the socket readable, and
+ * there is nothing in it for the program.
  *
  * TCP has something to read when it says so, and programs that wait with poll() and read from a blocking descriptor
  * lean on it: PHP takes the EAGAIN of its recv(MSG_DONTWAIT) for the end of the stream, and a server that just reads
@@ -40,6 +40,26 @@ int wait_pieces(struct pollfd *fds, nfds_t n) {
     gone += fds[i].revents == 0;
   }
   return gone;
+}
+
+int wait_epoll_pieces(int epfd, struct epoll_event *events, int n) {
+  const uint32_t news = EPOLLERR | EPOLLHUP | EPOLLRDHUP, readable = EPOLLIN | EPOLLRDNORM;
+  int out = 0;
+  for (int i = 0; i < n; i++) {
+    struct epoll_event e = events[i];
+    uint32_t asked;
+    int fd = (e.events & readable) && !(e.events & news) ? epollreg_number(epfd, e.data.u64, &asked) : -1;
+    if (fd >= 0 && !(asked & EPOLLET) && wait_piece(fd)) {
+      e.events &= ~readable;
+      if (e.events == 0) {
+        if (asked & EPOLLONESHOT)
+          epollreg_again(epfd, fd);
+        continue;
+      }
+    }
+    events[out++] = e;
+  }
+  return out;
 }
 
 int wait_poll_data(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask) {

@@ -3,7 +3,7 @@
  * epoll.c - the epoll family.
  *
  * epoll_wait() looks for tags after the kernel's answer even when nothing was pending before: another
- * thread's connect() may have begun and ended meanwhile.
+ * thread's connect() may have begun and ended meanwhile. And where there are connections, for pieces of records.
  */
 #include "../conn_pages.h"
 #include "../libc.h"
@@ -28,12 +28,11 @@ HOOK int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev) { return ep
 /* n events came from the kernel while nothing seemed to be pending. */
 static int judged(int epfd, struct epoll_event *events, int n, int max, const struct wait_clock *clock,
                   const sigset_t *mask) {
-  bool useful, tagged = false;
-  for (int i = 0; i < n; i++)
-    tagged |= epollreg_is_tag(events[i].data.u64);
-  if (!tagged)
+  bool useful;
+  if (n <= 0 || !atomic_load_explicit(&epollreg_any, memory_order_relaxed))
     return n;
   n = wait_epoll_strip(events, n, &useful);
+  n = wait_epoll_pieces(epfd, events, n);
   return n > 0 ? n : wait_epoll(epfd, events, max, clock, mask);
 }
 
@@ -63,9 +62,8 @@ HOOK int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout) 
   if (timeout > 0 || !wait_idle())
     return timed(epfd, events, max, timeout);
   int n = libc_real()->epoll_wait(epfd, events, max, timeout);
-  for (int i = 0; i < n; i++)
-    if (epollreg_is_tag(events[i].data.u64))
-      return untimed(epfd, events, n, max, timeout);
+  if (n > 0 && atomic_load_explicit(&epollreg_any, memory_order_relaxed))
+    return untimed(epfd, events, n, max, timeout);
   return n;
 }
 

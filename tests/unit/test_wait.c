@@ -705,6 +705,62 @@ static void a_piece_of_a_record_does_not_wake_select(void **state) {
   done(fd);
 }
 
+/* Level-triggered and one-shot, in a set that has it since before the connect (a second one: since after), alone and
+ * beside a connect that is pending. */
+static void a_piece_of_a_record_does_not_wake_epoll(void **state) {
+  (void)state;
+  for (int turn = 0; turn < 8; turn++) {
+    fake_reset(FAKE_OK);
+    uint32_t once = turn & 1 ? EPOLLONESHOT : 0;
+    int peer, ep = ep_new(), fd = data_socket(&peer), other = -1;
+    if (turn & 2)
+      other = (fake_reset(FAKE_HOLD), pending_socket());
+    if (turn & 4) {
+      assert_int_equal(ctl(ep, EPOLL_CTL_ADD, fd, EPOLLOUT | EPOLLET, 4), 0); /* not one that is looked at, yet */
+      assert_int_equal(ctl(ep, EPOLL_CTL_MOD, fd, EPOLLIN | once, 5), 0);
+    } else {
+      assert_int_equal(ctl(ep, EPOLL_CTL_ADD, fd, EPOLLIN | once, 5), 0);
+    }
+    for (int timeout = 0; timeout < 60; timeout += 50) {
+      assert_int_equal(write(peer, "p", 1), 1);
+      expect(ep, timeout, 0, 0);
+    }
+    pthread_t t;
+    pthread_create(&t, NULL, sends_pieces, &peer);
+    expect(ep, -1, EPOLLIN, 5);
+    pthread_join(t, NULL);
+    char byte;
+    assert_int_equal(read(fd, &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    assert_int_equal(ctl(ep, EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLOUT | once, 6), 0);
+    assert_int_equal(write(peer, "p", 1), 1);
+    expect(ep, -1, EPOLLOUT, 6); /* the other half of the news stays */
+    close(peer);
+    if (other >= 0)
+      done(other);
+    done(fd);
+    done(ep);
+  }
+}
+
+/* Nobody can tell which of two descriptors with the same data it is about: nothing is taken back. */
+static void a_piece_of_one_of_two_with_the_same_data_is_told(void **state) {
+  (void)state;
+  fake_reset(FAKE_OK);
+  int peer[2], ep = ep_new(), a = data_socket(&peer[0]), b = data_socket(&peer[1]);
+  assert_int_equal(ctl(ep, EPOLL_CTL_ADD, a, EPOLLIN, 5), 0);
+  assert_int_equal(ctl(ep, EPOLL_CTL_ADD, b, EPOLLIN, 5), 0);
+  assert_int_equal(write(peer[0], "p", 1), 1);
+  expect(ep, 0, EPOLLIN, 5);
+  assert_int_equal(ctl(ep, EPOLL_CTL_DEL, b, 0, 0), 0);
+  expect(ep, 0, 0, 0);
+  for (int i = 0; i < 2; i++)
+    close(peer[i]);
+  done(a);
+  done(b);
+  done(ep);
+}
+
 /* listen() puts a stand-in over the number: registrations go along, and the old file reports no more. */
 static void a_listener_keeps_its_registrations(void **state) {
   (void)state;
@@ -773,6 +829,8 @@ int main(void) {
       cmocka_unit_test(unsent_bytes_are_flushed_while_waiting),
       cmocka_unit_test(a_piece_of_a_record_does_not_wake_poll),
       cmocka_unit_test(a_piece_of_a_record_does_not_wake_select),
+      cmocka_unit_test(a_piece_of_a_record_does_not_wake_epoll),
+      cmocka_unit_test(a_piece_of_one_of_two_with_the_same_data_is_told),
       cmocka_unit_test(a_listener_keeps_its_registrations),
       cmocka_unit_test(closing_a_set_forgets_it),
   };

@@ -9,7 +9,9 @@
 
 #include "../scenario.h"
 
-enum { READABLE_TOTAL = 5000000 };
+#ifndef READABLE_TOTAL
+#define READABLE_TOTAL 5000000
+#endif
 
 static void *readable_writer(void *fd) {
   role("writer");
