@@ -32,7 +32,7 @@ static void tell(struct conn *c, int fd, int alert, bool received) {
   m.peer_id_len = slot->peer_id_len <= sizeof m.peer_id ? slot->peer_id_len : 0;
   memcpy(m.peer_id, slot->peer_id, m.peer_id_len);
   session_header(&m.hdr, WIRE_ALERT, sizeof m);
-  if (session_tell(&m, sizeof m, offsetof(struct wire_alert, token), &reply) != 0)
+  if (session_tell(&m, sizeof m, offsetof(struct wire_alert, token), -1, &reply, NULL) != 0)
     session_complain("a protected connection ended by the TLS alert %d, %s the peer", alert,
                      received ? "from" : "sent to");
   errno = keep;

@@ -326,7 +326,7 @@ static void last_close(struct conn_op *op) {
   bool clean =
       r == 0 && !revoked_error(op->s) && !unread(op); /* before the write lock: it may have to send an alert */
   int w = lock_side(op, &op->s->wlock, &op->s->w_busy, false);
-  if (w == 0 && clean && conn_check_write(op->s) == 0 && op->fd >= 0)
+  if (w == 0 && clean && conn_check_write(op->s) == 0 && op->fd >= 0 && !conn_leave_behind(op))
     conn_send_close_notify(op, true);
   if (r == 0 && w == 0) {
     wipe(op->s);

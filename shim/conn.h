@@ -68,6 +68,15 @@ int conn_shutdown(struct conn *c, int fd, int how);
  * marks it ARENA_RELEASED (at once, or when the last call still at work on it returns). fd -1: the number
  * is gone already; nothing is sent. The caller closes fd afterwards. */
 void conn_close(struct conn *c, int fd);
+/* Asked by conn_close(), with both sides locked, where the kernel has bytes that the peer has no room for yet
+ * (close_notify and FIN may be among them): somebody else is to hold the socket until they are acknowledged, for fd
+ * is closed next. 0: somebody does, the slot is moved; or a negative errno. Bounds its wait. pair: where the end of a
+ * stream goes that is closed when the connection is; NULL: it is. NULL: nobody to ask. */
+extern int (*conn_stay_behind)(struct conn *c, int fd, int *pair);
+/* shutdown() of both directions, or of the second one, with such bytes: the kernel would answer anything that comes
+ * by a reset, held or not. true: somebody else holds the socket (as for conn_stay_behind, which this asks),
+ * close_notify is sent, and *pair is what the program's numbers are to be from here on, shut down both ways. */
+bool conn_shut_behind(struct conn *c, int fd, int how, int *pair);
 /* A number of the connection is about to be closed, which has others: calls at work on it (in other threads) leave
  * it, for it may be another file's soon. It is out of the table already, and still open. */
 void conn_number_left(struct conn *c, int fd);

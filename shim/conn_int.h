@@ -9,6 +9,7 @@
  * conn_wait.c    blocking as the kernel   conn_cursor.c  the program's buffers
  * conn_scratch.c large buffers            conn_memory.c  libcrypto's memory
  * conn_pages.c   is the program's memory there?  conn_options.c socket options
+ * conn_shut.c    the end of a connection  conn_linger.c  its last close with bytes unsent
  *
  * Internal functions answer 0 or more, or a negative errno. Lock order: rlock, then wlock.
  */
@@ -147,6 +148,9 @@ void conn_punch(struct conn_op *op);
 int conn_fill(struct conn_op *op);
 /* Plaintext that waits, and what the complete records in the kernel hold beside it. After conn_fill(). */
 size_t conn_available(struct conn_op *op);
+/* The peer has ended its stream: does its close_notify, behind more than conn_available() looks at, say that it reads
+ * no more? After conn_fill() found plaintext. */
+void conn_look_to_the_end(struct conn_op *op);
 ssize_t conn_peek(struct conn_op *op, struct conn_cursor *cur);
 
 /* -- conn_control.c -- */
@@ -175,6 +179,11 @@ int conn_waiting_error(struct conn_op *op);
 void conn_flush_at_end(struct conn *c, int fd);
 /* Under the write lock. final: this side will read nothing more either. */
 void conn_send_close_notify(struct conn_op *op, bool final);
+
+/* -- conn_linger.c -- */
+/* The last close, with both sides locked: does somebody hold the socket until all that was written is acknowledged?
+ * Then close_notify is his to send, where it was not yet. */
+bool conn_leave_behind(struct conn_op *op);
 
 /* -- conn_write.c -- */
 /* Seals and sends one control record without waiting, if it can leave whole. flags: MSG_MORE or 0. Under the write

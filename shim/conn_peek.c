@@ -55,25 +55,44 @@ static bool is_data(struct conn_op *op, const struct arena_side *side, const uin
   return data;
 }
 
-size_t conn_available(struct conn_op *op) {
-  struct arena_slot *s = op->s;
-  struct arena_side ahead = s->rx;
-  size_t sum = s->r_len;
-  uint8_t *buf = s->r_len ? conn_scratch_get() : NULL;
-  if (!buf)
-    return sum;
-  long n = conn_sys_recv(op->fd, buf, CONN_SCRATCH, MSG_PEEK);
-  size_t at = s->r_last;
+/* The complete records in buf[0..n), which the kernel has: where they end, and what they hold of data (*sum). */
+static size_t walk(struct conn_op *op, const uint8_t *buf, long n, size_t *sum) {
+  struct arena_side ahead = op->s->rx;
+  size_t at = op->s->r_last;
   while (n > 0 && at + RECORD_HEADER <= (size_t)n) {
     int len = record_length(buf + at, (size_t)n - at);
     if (len < (int)RECORD_OVERHEAD || at + (size_t)len > (size_t)n)
       break;
     if (len > ALERT_WIRE || is_data(op, &ahead, buf + at, (size_t)len))
-      sum += (size_t)len - RECORD_OVERHEAD;
+      *sum += (size_t)len - RECORD_OVERHEAD;
     at += (size_t)len;
     ahead.seq++;
   }
   OPENSSL_cleanse(&ahead, sizeof ahead);
+  return at;
+}
+
+void conn_look_to_the_end(struct conn_op *op) {
+  size_t sum = 0;
+  int queued = 0;
+  if (op->s->r_done || conn_sys(libc_real()->syscall(SYS_ioctl, op->fd, FIONREAD, &queued)) != 0 ||
+      queued <= (int)CONN_SCRATCH)
+    return; /* conn_available() has seen all of that */
+  uint8_t *buf = mmap(NULL, (size_t)queued, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (buf == MAP_FAILED)
+    return;
+  walk(op, buf, conn_sys_recv(op->fd, buf, (size_t)queued, MSG_PEEK), &sum);
+  munmap(buf, (size_t)queued);
+}
+
+size_t conn_available(struct conn_op *op) {
+  struct arena_slot *s = op->s;
+  size_t sum = s->r_len;
+  uint8_t *buf = s->r_len ? conn_scratch_get() : NULL;
+  if (!buf)
+    return sum;
+  long n = conn_sys_recv(op->fd, buf, CONN_SCRATCH, MSG_PEEK);
+  size_t at = walk(op, buf, n, &sum);
   /* A piece of a record, or more than one look can show. An event loop that is told too little waits for ever (it
    * takes the number for a promise and waits for an edge, and a piece may fill the window); one that is told too much
    * reads EAGAIN. */

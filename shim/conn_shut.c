@@ -74,13 +74,14 @@ void conn_send_close_notify(struct conn_op *op, bool final) {
   s->w_shut = 1;
 }
 
-/* Is the connection's state CLOSE? */
-static bool is_closed(int fd) {
+static uint8_t tcp_state(int fd) {
   uint8_t state = 0; /* struct tcp_info begins with it */
   socklen_t len = sizeof state;
   conn_sys(libc_real()->syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &len));
-  return state == TCP_CLOSE;
+  return state;
 }
+
+static bool is_closed(int fd) { return tcp_state(fd) == TCP_CLOSE; }
 
 /* Sends a close_notify that the kernel keeps room for; it never waits. */
 static int shut_write(struct conn_op *op) {
@@ -96,8 +97,11 @@ static int shut_write(struct conn_op *op) {
 static void shut_read(struct conn_op *op, bool shut) {
   struct arena_slot *s = op->s;
   if (conn_lock_read(op) == 0) {
-    if (!s->r_eof && !s->r_error && conn_fill(op) > 0)
+    if (!s->r_eof && !s->r_error && conn_fill(op) > 0) {
       conn_available(op);
+      if (!s->r_done && tcp_state(op->fd) == TCP_CLOSE_WAIT)
+        conn_look_to_the_end(op);
+    }
     s->r_shut |= shut;
     conn_unlock_read(op);
   }

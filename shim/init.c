@@ -13,6 +13,7 @@
 #include "hello.h"
 #include "image.h"
 #include "libc.h"
+#include "relay.h"
 #include "session.h"
 #include "stream.h"
 #include "svidwrap/svidwrap.h"
@@ -97,6 +98,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **envp
   libc_load();
   environ_save(envp);
   alert_init();
+  relay_init();
   image_init();
   /* What is registered first runs last: this is before the C library registers the loader's own destructor, which
    * runs those of all libraries. atexit() would make it part of ours, which is one of the first. */

@@ -431,7 +431,7 @@ static void tell_closed(const struct listener *l) {
   struct wire_listen m = {.backlog = 0};
   memcpy(m.name, l->name, sizeof m.name);
   session_header(&m.hdr, WIRE_UNLISTEN, sizeof m);
-  session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply);
+  session_tell(&m, sizeof m, offsetof(struct wire_listen, token), -1, &reply, NULL);
 }
 
 /* The TCP socket comes back to its number: closed, bound, and like any other. A later listen() makes a new
@@ -492,7 +492,7 @@ bool listener_sync(const struct sockaddr *sa, socklen_t len) {
   if (len <= (socklen_t)sizeof m.local && session_match(RULES_LISTEN, sa, len, &rule) == 1) {
     memcpy(&m.local, sa, len);
     session_header(&m.hdr, WIRE_SYNC, sizeof m);
-    again = session_tell(&m, sizeof m, offsetof(struct wire_listen, token), &reply) == 0;
+    again = session_tell(&m, sizeof m, offsetof(struct wire_listen, token), -1, &reply, NULL) == 0;
   }
   errno = keep;
   return again;

@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -89,6 +90,29 @@ bool relay_inode(int fd, uint32_t *inode) {
   return read_name(fd, &n) && relayname_inode(&n.sun, inode) == 0;
 }
 
+/* The connection is being closed (conn_stay_behind): what the daemon gives for it nobody wants, and it sees that. No
+ * line for the operator where it does not take it: close() has no answer for that either. */
+static int leave_behind(struct conn *c, int fd, int *pair) {
+  struct wire_relay m = {.arena_id = arenas_of(c->slot), .slot = c->slot->index, .slot_use = c->use};
+  struct wire_reply reply;
+  int fds[WIRE_FDS_MAX] = {-1, -1}, keep = errno;
+  session_header(&m.hdr, WIRE_RELAY, sizeof m);
+  int rc = session_tell(&m, sizeof m, offsetof(struct wire_relay, token), fd, &reply, fds);
+  if (pair && rc == 0) {
+    *pair = fds[0];
+    fds[0] = -1;
+    rc = *pair >= 0 ? 0 : -1;
+  }
+  for (int i = 0; i < WIRE_FDS_MAX; i++) {
+    if (fds[i] >= 0)
+      libc_real()->close(fds[i]);
+  }
+  errno = keep;
+  return rc;
+}
+
+void relay_init(void) { conn_stay_behind = leave_behind; }
+
 /* -- the numbers -- */
 
 struct replacing {
@@ -135,6 +159,23 @@ int relay_convert(int fd, const char *what) {
   sock_put(s);
   errno = keep;
   return rc;
+}
+
+/* A thread that waits on the TCP socket would not hear of it there: where there is another one, it is left. */
+bool relay_shutdown(struct sock *s, int fd, int how) {
+  int pair = -1;
+  if (how < SHUT_RD || how > SHUT_RDWR || !__libc_single_threaded)
+    return false;
+  LOCK_NO_CANCEL;
+  if (!conn_shut_behind(&s->conn, fd, how, &pair))
+    return false;
+  int keep = errno;
+  fdtab_fresh(pair);
+  manners_copy(fd, pair);
+  libc_real()->shutdown(pair, SHUT_RDWR);
+  replace_all(s, pair);
+  errno = keep;
+  return true;
 }
 
 /* -- what another process moved -- */

@@ -13,12 +13,19 @@
 
 struct sock;
 
+/* From now on the daemon's relay is where a connection goes that is closed with bytes unsent. */
+void relay_init(void);
+
 /* Is this number a connection of ours (connected, or on its way there)? */
 bool relay_needed(int fd);
 /* Every number of this process that stands for fd's connection becomes the pair's end. 0, or a negative errno and a
  * line for the operator: the connection is what it was, or broken, and never in clear. what: "descriptor 1", for the
  * line. */
 int relay_convert(int fd, const char *what);
+
+/* shutdown() of a protected connection in both directions, where that would lose bytes the peer has no room for: the
+ * daemon goes on with it, and the numbers are what is left of it, shut down. false: it is the connection's to do. */
+bool relay_shutdown(struct sock *s, int fd, int how);
 
 /* Another process that holds the connection has given it to the relay, and s is what is left of it here: its numbers
  * become the pair's end, too, and are nobody's in the table. false: it is not so, or the daemon has no end left to

@@ -427,7 +427,8 @@ int session_match_connect(const struct sockaddr *sa, socklen_t len, struct rules
 
 int session_dial(void) { return transport_dial(session.daemon_uid, session.had_daemon); }
 
-int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *reply) {
+int session_tell(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply,
+                 int fds[WIRE_FDS_MAX]) {
   int rc = -1;
   if (atomic_load(&session.state) != SESSION_READY)
     return -1;
@@ -435,8 +436,8 @@ int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *
   int sock = transport_dial_running(session.daemon_uid);
   if (sock < 0)
     return -1;
-  if (session_send(sock, msg, len, -1) == 0 &&
-      session_recv(sock, reply, sizeof *reply, WIRE_REPLY, NULL, TELL_WAIT_MS) >= (ssize_t)sizeof *reply)
+  if (session_send(sock, msg, len, fd) == 0 &&
+      session_recv(sock, reply, sizeof *reply, WIRE_REPLY, fds, TELL_WAIT_MS) >= (ssize_t)sizeof *reply)
     rc = reply->status == WIRE_OK ? 0 : -1;
   libc_real()->close(sock);
   return rc;

@@ -66,8 +66,8 @@ int session_request(void *msg, size_t len, size_t token_offset, int fd, struct w
                     int fds[WIRE_FDS_MAX], int *life);
 
 /* As session_request(), for news that a daemon which does not know this session need not hear: starts no
- * daemon, says no HELLO. 0: it answered WIRE_OK. */
-int session_tell(void *msg, size_t len, size_t token_offset, struct wire_reply *reply);
+ * daemon, says no HELLO, and waits for a second at most. 0: it answered WIRE_OK. */
+int session_tell(void *msg, size_t len, size_t token_offset, int fd, struct wire_reply *reply, int fds[WIRE_FDS_MAX]);
 
 /* As session_tell(), and does not wait for the answer. 0: it was sent. -1 and errno. */
 int session_post(void *msg, size_t len, size_t token_offset);

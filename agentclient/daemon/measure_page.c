@@ -268,6 +268,11 @@ static void connections(struct metrics *m, struct worker *w) {
   metrics_family(m, "connections", METRICS_GAUGE, "Live protected connections.");
   metrics_count(m, "connections", t.live, "engine", "record", (char *)NULL);
   metrics_count(m, "connections", relayed.live, "engine", "relay", (char *)NULL);
+  metrics_family(m, "lingering", METRICS_GAUGE,
+                 "Of the relay's: closed by the program, not yet taken in by the peer.");
+  metrics_count(m, "lingering", relayed.lingering, (char *)NULL);
+  metrics_family(m, "lingering_refused_total", METRICS_COUNTER, "Connections that could not linger: too many did.");
+  metrics_count(m, "lingering_refused_total", relayed.linger_refused, (char *)NULL);
   metrics_family(m, "connections_total", METRICS_COUNTER, "Connections that were authenticated and let through.");
   for (int d = 0; d < TALLY_DIRECTIONS; d++)
     metrics_count(m, "connections_total", w->tally.results[d][TALLY_ALLOWED] + w->tally.results[d][TALLY_WOULD_DENY],

@@ -105,6 +105,21 @@ static int follow(struct worker *w, const struct slots *slots, struct slots_tick
   return *theirs < 0 ? -errno : 0;
 }
 
+/* More connections were closed with bytes unsent than may linger. */
+static void tell_refused(struct worker *w, const struct session *s) {
+  static uint64_t told;
+  struct relay_totals t;
+  if (relay_linger_refused(w->relay) == told)
+    return;
+  relay_totals(w->relay, &t);
+  told = t.linger_refused;
+  log_warning(
+      s->config->log,
+      "%llu connections so far were closed before their peers had taken all, and could not be held for it: %llu "
+      "are; a peer of theirs that ends its own side first loses the rest. Look for peers that do not read",
+      (unsigned long long)t.linger_refused, (unsigned long long)t.lingering);
+}
+
 void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_MAX]) {
   struct wire_relay m;
   memcpy(&m, msg, len < sizeof m ? len : sizeof m);
@@ -130,6 +145,7 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
   }
   log_debug(s->config->log, "a connection of %s (pid %d) goes through the relay from now on", s->program,
             (int)c->cred.pid);
+  tell_refused(c->worker, s);
   struct wire_reply r = {.status = WIRE_OK};
   message_header(&r.hdr, WIRE_REPLY, sizeof r);
   ctl_answer(c, &r, sizeof r, &theirs, 1, false);

@@ -40,9 +40,28 @@ struct passage {
   bool left_unread;                 /* with bytes in it that it had not read */
   bool dead;                        /* nothing more can come of it */
   bool broken;                      /* and not because both sides said so */
-  pid_t pid;                        /* who asked for it */
-  uint64_t cookie;                  /* of the program's end */
+  bool fin_last;                    /* the socket reads no more (SHUT_RD): a FIN only when all else is acknowledged */
+  bool lingers;                     /* linger.c has it: the program's end is closed */
+  TAILQ_ENTRY(passage) linger_link;
+  int linger_left; /* bytes that the peer has not acknowledged */
+  int64_t linger_until_ms;
+  pid_t pid;       /* who asked for it */
+  uint64_t cookie; /* of the program's end */
 };
+
+/* Those of one lane that only wait for the peer to take the rest (linger.c). */
+#define LINGER_MAX     256    /* of one lane */
+#define LINGER_MS      300000 /* without progress; the kernel gives up its own orphans after about as long */
+#define LINGER_TICK_MS 50
+struct lingering {
+  TAILQ_HEAD(, passage) all;
+  unsigned count;
+  uint64_t refused; /* there were too many */
+};
+/* A passage that is at its end (dead): has the peer still to take something? Then it lingers, and is not dead. */
+bool linger_begin(struct lingering *l, struct passage *p);
+bool linger_over(struct passage *p); /* looks; to be asked every now and then */
+void linger_end(struct lingering *l, struct passage *p);
 
 /* Moves what can be moved now; scratch: PIPE_BYTES. Sets p->dead when the connection is over. */
 void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events);

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -99,6 +100,12 @@ static void inward(struct passage *p, uint8_t *scratch) {
   }
 }
 
+/* Is the program's end closed, and not only shut down? Its hangup may not have been told yet. */
+static bool hung_up(int fd) {
+  struct pollfd f = {.fd = fd};
+  return poll(&f, 1, 0) == 1 && (f.revents & POLLHUP);
+}
+
 static void outward(struct passage *p, uint8_t *scratch) {
   if (!give_rest(p, &p->outward, to_network))
     return;
@@ -110,13 +117,18 @@ static void outward(struct passage *p, uint8_t *scratch) {
       p->outward_ended = p->gone = p->left_unread = true; /* ECONNRESET: closed with bytes in it, never read */
       return;
     }
-    if (n == 0)
+    if (n == 0) {
       p->outward_ended = true;
-    else if (!give_now(p, &p->outward, to_network, scratch, (size_t)n))
+      p->gone = p->gone || hung_up(p->pair.fd);
+    } else if (!give_now(p, &p->outward, to_network, scratch, (size_t)n)) {
       return;
+    }
   }
-  if (p->outward_ended && !p->outward_shut && !p->dead) {
-    conn_shutdown(&p->conn, p->tcp.fd, SHUT_WR);
+  if (p->outward_ended && !p->outward_shut && !p->dead && p->slot->w_len == 0) {
+    if (p->gone)
+      p->slot->r_shut = 1; /* nobody reads any more: close_notify says so */
+    if (!p->fin_last || !p->slot->w_shut || !p->gone)
+      conn_shutdown(&p->conn, p->tcp.fd, SHUT_WR);
     p->outward_shut = true;
   }
 }
@@ -165,7 +177,8 @@ void passage_free(struct passage *p) {
   conn_close(&p->conn, p->left_unread ? -1 : p->tcp.fd);
   conn_free(&p->conn);
   close(p->tcp.fd);
-  close(p->pair.fd);
+  if (p->pair.fd >= 0)
+    close(p->pair.fd);
   drop_rest(&p->inward);
   drop_rest(&p->outward);
   relay_slot_free(p->slot);

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH 32
@@ -30,6 +31,7 @@ struct lane {
   pthread_t thread;
   int epoll, wake;
   struct passages all; /* the thread's own */
+  struct lingering lingering;
 };
 
 #define LANES 4
@@ -79,19 +81,45 @@ static void leave(struct lane *r, const struct leg *leg) {
 static void end(struct lane *r, struct passage *p) {
   leave(r, &p->tcp);
   leave(r, &p->pair);
+  linger_end(&r->lingering, p);
   pthread_mutex_lock(&r->lock);
   TAILQ_REMOVE(&r->all, p, link);
   r->totals.live--;
   r->totals.bytes_in += p->slot->bytes_in;
   r->totals.bytes_out += p->slot->bytes_out;
+  r->totals.lingering = r->lingering.count;
   pthread_mutex_unlock(&r->lock);
   passage_free(p);
 }
 
-static void pump(struct lane *r, struct passage *p, uint8_t *scratch, uint32_t tcp_events, uint32_t pair_events) {
-  passage_pump(p, scratch, pair_events);
-  if (p->dead)
+/* All that the program had to say is the kernel's now. Nobody is told when the peer has taken it: that is looked at
+ * every now and then (tick()). What the peer says is heard of at once, and once: it stays where it is. */
+static void linger(struct lane *r, struct passage *p) {
+  bool lingers = linger_begin(&r->lingering, p);
+  pthread_mutex_lock(&r->lock);
+  r->totals.lingering = r->lingering.count;
+  r->totals.linger_refused = r->lingering.refused;
+  pthread_mutex_unlock(&r->lock);
+  if (!lingers)
     return;
+  leave(r, &p->pair);
+  close(p->pair.fd);
+  p->pair.fd = -1;
+  struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = &p->tcp};
+  epoll_ctl(r->epoll, p->tcp.out ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, p->tcp.fd, &e);
+  p->tcp.out = p->dead = false;
+}
+
+static void pump(struct lane *r, struct passage *p, uint8_t *scratch, uint32_t tcp_events, uint32_t pair_events) {
+  if (p->lingers) {
+    p->dead = linger_over(p);
+    return;
+  }
+  passage_pump(p, scratch, pair_events);
+  if (p->dead) {
+    linger(r, p);
+    return;
+  }
   watch(r, &p->tcp, passage_tcp_events(p), (tcp_events & (EPOLLHUP | EPOLLERR)) != 0);
   watch(r, &p->pair, passage_pair_events(p), p->gone);
 }
@@ -132,12 +160,29 @@ static bool leaving(struct lane *r) {
   return yes;
 }
 
+static void tick(struct lane *r) {
+  struct passage *p = TAILQ_FIRST(&r->lingering.all);
+  while (p) {
+    struct passage *next = TAILQ_NEXT(p, linger_link);
+    if (linger_over(p))
+      end(r, p);
+    p = next;
+  }
+}
+
+static int64_t now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static void *lane_thread(void *arg) {
   struct lane *r = arg;
+  int64_t next_tick_ms = 0;
   struct epoll_event event[BATCH];
   uint8_t *scratch = malloc(PIPE_BYTES);
   while (scratch && !leaving(r)) {
-    int n = epoll_wait(r->epoll, event, BATCH, -1);
+    int n = epoll_wait(r->epoll, event, BATCH, r->lingering.count ? LINGER_TICK_MS : -1);
     struct passage *over[BATCH];
     int overs = 0;
     for (int i = 0; i < n; i++) {
@@ -156,6 +201,10 @@ static void *lane_thread(void *arg) {
     }
     while (overs > 0) /* after the batch: its events point into them */
       end(r, over[--overs]);
+    if (r->lingering.count && now_ms() >= next_tick_ms) {
+      tick(r);
+      next_tick_ms = now_ms() + LINGER_TICK_MS;
+    }
   }
   if (scratch)
     OPENSSL_cleanse(scratch, PIPE_BYTES);
@@ -172,6 +221,7 @@ struct relay *relay_new(void) {
     pthread_mutex_init(&r->lock, NULL);
     TAILQ_INIT(&r->fresh);
     TAILQ_INIT(&r->all);
+    TAILQ_INIT(&r->lingering.all);
     r->epoll = r->wake = -1;
   }
   return relay;
@@ -214,6 +264,7 @@ int relay_take(struct relay *relay, struct arena_slot *slot, int tcp, int pair, 
   }
   p->slot = slot;
   p->pid = pid;
+  p->fin_last = slot->r_shut;
   getsockopt(theirs, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
   p->tcp = (struct leg){.passage = p, .fd = tcp};
   p->pair = (struct leg){.passage = p, .fd = pair};
@@ -252,9 +303,22 @@ void relay_totals(struct relay *relay, struct relay_totals *t) {
     t->live += r->totals.live;
     t->bytes_in += r->totals.bytes_in;
     t->bytes_out += r->totals.bytes_out;
+    t->lingering += r->totals.lingering;
+    t->linger_refused += r->totals.linger_refused;
     pthread_mutex_unlock(&r->lock);
   }
   relay_each(relay, add_live, t);
+}
+
+uint64_t relay_linger_refused(struct relay *relay) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < LANES; i++) {
+    struct lane *r = &relay->lane[i];
+    pthread_mutex_lock(&r->lock);
+    sum += r->totals.linger_refused;
+    pthread_mutex_unlock(&r->lock);
+  }
+  return sum;
 }
 
 static void lane_end(struct lane *r) {

@@ -29,8 +29,11 @@ int relay_take(struct relay *r, struct arena_slot *slot, int tcp, int pair, int 
 
 struct relay_totals {
   uint64_t live, bytes_in, bytes_out;
+  uint64_t lingering;      /* of live: closed by their programs, and the peers have not taken all yet */
+  uint64_t linger_refused; /* since the start: closed at once instead, for there were too many */
 };
 void relay_totals(struct relay *r, struct relay_totals *t);
+uint64_t relay_linger_refused(struct relay *r); /* that one alone */
 /* Each connection, from any thread, with a lock held: fn must not block, and reads of the slot but who it is for and
  * its counters. */
 void relay_each(struct relay *r, void (*fn)(void *arg, const struct arena_slot *slot), void *arg);

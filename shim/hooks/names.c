@@ -363,7 +363,7 @@ HOOK int shutdown(int fd, int how) {
     rc = pending_shutdown(s, fd, how);
     break;
   case SOCK_CONN:
-    rc = conn_shutdown(&s->conn, fd, how);
+    rc = relay_shutdown(s, fd, how) ? 0 : conn_shutdown(&s->conn, fd, how);
     break;
   default:
     rc = libc_real()->shutdown(fd, how);
