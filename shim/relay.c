@@ -90,14 +90,25 @@ bool relay_inode(int fd, uint32_t *inode) {
   return read_name(fd, &n) && relayname_inode(&n.sun, inode) == 0;
 }
 
+/* A daemon that hangs must not make a program hang that ends with a thousand connections. */
+#define HANGS_MS 200
+#define PAUSE_MS 10000
+
 /* The connection is being closed (conn_stay_behind): what the daemon gives for it nobody wants, and it sees that. No
  * line for the operator where it does not take it: close() has no answer for that either. */
 static int leave_behind(struct conn *c, int fd, int *pair) {
+  static _Atomic uint64_t not_before;
+  LOCK_NO_CANCEL;
   struct wire_relay m = {.arena_id = arenas_of(c->slot), .slot = c->slot->index, .slot_use = c->use};
   struct wire_reply reply;
   int fds[WIRE_FDS_MAX] = {-1, -1}, keep = errno;
+  uint64_t begun = transport_now_ms(), now;
+  if (begun < atomic_load(&not_before))
+    return -1;
   session_header(&m.hdr, WIRE_RELAY, sizeof m);
   int rc = session_tell(&m, sizeof m, offsetof(struct wire_relay, token), fd, &reply, fds);
+  if (rc != 0 && (now = transport_now_ms()) - begun > HANGS_MS)
+    atomic_store(&not_before, now + PAUSE_MS);
   if (pair && rc == 0) {
     *pair = fds[0];
     fds[0] = -1;

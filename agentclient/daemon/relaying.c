@@ -59,7 +59,9 @@ static void name_after(int end, int tcp, const struct arena_slot *slot) {
   (void)bind(end, (struct sockaddr *)&sun, len);
 }
 
-static int take(struct worker *w, struct slots *slots, struct slots_ticket t, pid_t pid, int *tcp, int *theirs) {
+/* closed: its program has closed it, with bytes unsent, and nobody wants the other end. */
+static int take(struct worker *w, struct slots *slots, struct slots_ticket t, pid_t pid, int *tcp, int *theirs,
+                bool *closed) {
   const struct arena_slot *slot = slots_live(slots, t);
   int pair[2];
   if (!slot || !is_connected_tcp(*tcp) || live_revoked(slots, t))
@@ -80,6 +82,7 @@ static int take(struct worker *w, struct slots *slots, struct slots_ticket t, pi
     close(pair[1]);
     return -EMFILE;
   }
+  *closed = atomic_load(&copy->holders) == 0;
   name_after(pair[0], *tcp, copy);
   struct stat st = {0};
   (void)fstat(*tcp, &st);
@@ -132,9 +135,10 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
   struct slots *slots = listeners_arena(c->worker, m.arena_id, s);
   if (!slots) /* it became another user after it had got the connection, as inetd's children do */
     slots = live_slots(c->worker, m.arena_id, t, fds[0]);
+  bool closed = false;
   int theirs = -1, rc = slots ? follow(c->worker, slots, t, fds[0], &theirs) : -ENOENT;
   if (slots && rc == -ENOENT)
-    rc = take(c->worker, slots, t, c->cred.pid, &fds[0], &theirs);
+    rc = take(c->worker, slots, t, c->cred.pid, &fds[0], &theirs, &closed);
   if (rc == -ENOENT) {
     ctl_reply(c, WIRE_NOT_FOUND, EACCES, "no such connection");
     return;
@@ -143,8 +147,9 @@ void relaying_take(struct ctl *c, const void *msg, size_t len, int fds[WIRE_FDS_
     ctl_reply(c, WIRE_BUSY, -rc, "the relay has no room: %s", strerror(-rc));
     return;
   }
-  log_debug(s->config->log, "a connection of %s (pid %d) goes through the relay from now on", s->program,
-            (int)c->cred.pid);
+  log_debug(s->config->log, "a connection of %s (pid %d) %s", s->program, (int)c->cred.pid,
+            closed ? "is closed, and its peer has not taken all yet: it lingers"
+                   : "goes through the relay from now on");
   tell_refused(c->worker, s);
   struct wire_reply r = {.status = WIRE_OK};
   message_header(&r.hdr, WIRE_REPLY, sizeof r);

@@ -41,7 +41,7 @@ static bool peer_is_through(struct passage *p) {
 }
 
 bool linger_begin(struct lingering *l, struct passage *p) {
-  if (p->broken || p->left_unread || !p->gone || !p->outward_shut || p->inward.len > 0 || p->inward_ended)
+  if (p->broken || p->left_unread || !p->outward_shut || p->inward.len > 0)
     return false;
   p->linger_left = outstanding(p);
   if (p->linger_left == 0 || peer_is_through(p))

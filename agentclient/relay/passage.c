@@ -44,13 +44,26 @@ static ssize_t to_network(struct passage *p, const uint8_t *data, size_t n) {
 
 typedef ssize_t (*give_fn)(struct passage *p, const uint8_t *data, size_t n);
 
+/* Is the program's end closed, and not only shut down? Its hangup may not have been told yet. */
+static bool hung_up(int fd) {
+  struct pollfd f = {.fd = fd};
+  return poll(&f, 1, 0) == 1 && (f.revents & POLLHUP);
+}
+
+/* One end takes nothing any more. Where the program has closed its own, these are bytes that it never read. */
+static void refused(struct passage *p, give_fn give) {
+  p->dead = p->broken = true;
+  if (give == to_program && hung_up(p->pair.fd))
+    p->gone = p->left_unread = true;
+}
+
 /* Gives what waits. true: nothing waits any more. */
 static bool give_rest(struct passage *p, struct pipe_rest *r, give_fn give) {
   while (r->len > 0) {
     ssize_t n = give(p, r->data + r->at, r->len);
     if (n < 0) {
       if (!passing(errno))
-        p->dead = p->broken = true;
+        refused(p, give);
       return false;
     }
     r->at += (size_t)n;
@@ -66,7 +79,7 @@ static bool give_now(struct passage *p, struct pipe_rest *r, give_fn give, const
   while (done < n) {
     ssize_t k = give(p, data + done, n - done);
     if (k < 0 && !passing(errno))
-      p->dead = p->broken = true;
+      refused(p, give);
     if (k < 0)
       break;
     done += (size_t)k;
@@ -98,12 +111,6 @@ static void inward(struct passage *p, uint8_t *scratch) {
     shutdown(p->pair.fd, SHUT_WR);
     p->inward_shut = true;
   }
-}
-
-/* Is the program's end closed, and not only shut down? Its hangup may not have been told yet. */
-static bool hung_up(int fd) {
-  struct pollfd f = {.fd = fd};
-  return poll(&f, 1, 0) == 1 && (f.revents & POLLHUP);
 }
 
 static void outward(struct passage *p, uint8_t *scratch) {

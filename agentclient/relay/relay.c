@@ -252,6 +252,7 @@ int relay_take(struct relay *relay, struct arena_slot *slot, int tcp, int pair, 
   struct lane *r = &relay->lane[relay->next++ % LANES];
   socklen_t len = sizeof(uint64_t);
   struct passage *p = calloc(1, sizeof *p);
+  bool closed = atomic_load(&slot->holders) == 0 && slot->w_shut;
   int rc = p ? conn_adopt(&p->conn, slot) : -ENOMEM;
   if (rc == 0 && !r->started)
     rc = start(r);
@@ -265,6 +266,7 @@ int relay_take(struct relay *relay, struct arena_slot *slot, int tcp, int pair, 
   p->slot = slot;
   p->pid = pid;
   p->fin_last = slot->r_shut;
+  p->gone = p->outward_ended = closed; /* nobody is going to use the pair */
   getsockopt(theirs, SOL_SOCKET, SO_COOKIE, &p->cookie, &len);
   p->tcp = (struct leg){.passage = p, .fd = tcp};
   p->pair = (struct leg){.passage = p, .fd = pair};

@@ -2,8 +2,6 @@
 # packages: netcat-openbsd netcat-traditional ncat
 TITLE = "netcat (OpenBSD's, the traditional one, Nmap's)"
 WHAT = "nc -l, -k, -e and -c, half-close, timeouts, port scans, a proxy, a broker, many at once"
-NOTE = ("now and then a transfer is cut off whose sender closes at once and whose receiver ends its own side meanwhile: see Known "
-        "limits in ARCHITECTURE.md")
 import random  # noqa: E402
 
 from compat import digest, sleep_until  # noqa: E402
