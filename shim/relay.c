@@ -163,6 +163,8 @@ int relay_convert(int fd, const char *what) {
   if (rc == 0) {
     manners_copy(fd, g.pair);
     replace_all(s, g.pair);
+  } else if (relay_follow(s, fd)) { /* another process was first, maybe just now */
+    rc = 0;
   } else {
     session_complain("%s cannot become a protected connection that is relayed: %s%s%s", what, strerror(-rc),
                      g.text[0] ? ": " : "", g.text);
