@@ -152,7 +152,7 @@ static bool goes_in(int fd) {
 static void hand_on(int fd, struct sock *s, void *preloaded) {
   if (atomic_load(&s->kind) == SOCK_PENDING)
     pending_settle(s, fd);
-  if (atomic_load(&s->kind) != SOCK_CONN || !goes_in(fd) || (preloaded && parcel_pack(fd, s)))
+  if (atomic_load(&s->kind) != SOCK_CONN || !goes_in(fd) || relay_follow(s, fd) || (preloaded && parcel_pack(fd, s)))
     return;
   if (atomic_load(&s->conn.slot->holders) == 1)
     relay_convert(fd, "a descriptor of a program that is executed");

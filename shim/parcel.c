@@ -7,6 +7,7 @@
 
 #include "arenas.h"
 #include "libc.h"
+#include "relay.h"
 #include "session.h"
 #include "transport.h"
 
@@ -129,7 +130,8 @@ static void same_slot(struct sock *s, void *arg) {
 /* The connection becomes number fd. 0 or a negative errno. */
 static int install(int fd, int tcp, struct arena_slot *slot, uint32_t use) {
   struct search search = {.slot = slot};
-  if (slot->magic != ARENA_SLOT_MAGIC || slot->use != use || atomic_load(&slot->state) != ARENA_LIVE)
+  uint32_t state = atomic_load(&slot->state);
+  if (slot->magic != ARENA_SLOT_MAGIC || slot->use != use || (state != ARENA_LIVE && state != ARENA_MOVED))
     return -ESTALE;
   sock_each(same_slot, &search); /* two numbers of one connection came */
   struct sock *s = search.found ? search.found : sock_new(SOCK_CONN);
@@ -165,7 +167,9 @@ bool parcel_open(int fd) {
       rc = slot ? install(fd, fds[0], slot, label.use) : -ENOMEM;
     libc_real()->close(fds[0]);
   }
-  if (rc != 0)
+  if (rc == 0)
+    relay_forked(); /* others may have it, and move it */
+  else
     session_complain("descriptor %d, a protected connection of the image before, could not be taken over: %s", fd,
                      strerror(-rc));
   errno = keep;
