@@ -15,8 +15,8 @@
 
 _Thread_local int sigpipes;
 
-static const struct op *const tables[] = {ops_life,   ops_io,  ops_wait,  ops_fd,  ops_proc,
-                                          ops_option, ops_bad, ops_stdio, ops_exec};
+static const struct op *const tables[] = {ops_life, ops_io,    ops_wait, ops_fd,   ops_proc, ops_option,
+                                          ops_bad,  ops_stdio, ops_exec, ops_pass, ops_both};
 enum { TABLES = sizeof tables / sizeof *tables };
 
 /* A sanitizer's runtime looks at memory before the kernel does, and dies of what is not there. */
@@ -223,8 +223,13 @@ static void setup(uint64_t seed) {
   W->seed = seed;
   W->objects = W->conns = W->taken = 0;
   W->len = 0;
-  W->settle = W->dying = -1;
+  W->settle = W->dying = W->flying = -1;
   W->over = false;
+  int u[2];
+  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, u) != 0 || dup2(u[0], PASS_IN) < 0 || dup2(u[1], PASS_OUT) < 0)
+    exit(71);
+  close(u[0]);
+  close(u[1]);
   sem_init(&W->done, 1, 0);
   for (int w = 0; w < WORKERS; w++) {
     sem_init(&W->worker[w].go, 1, 0);
@@ -235,7 +240,7 @@ static void setup(uint64_t seed) {
 static void run_seed(uint64_t seed, const bool *keep) {
   setup(seed);
   draw_init(seed, 0);
-  W->families = F_BASE | draw(256);
+  W->families = F_BASE | draw(512);
   int count = 12 + (int)draw(OPS - 12);
   start(0);
   start(1);

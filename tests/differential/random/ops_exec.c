@@ -38,7 +38,7 @@ static bool on_exec(int index) { return fcntl(me->table[index].fd, F_GETFD) & FD
 
 static void op_exec(void) {
   char index[12];
-  if (me->noise || me->job.active)
+  if (me->noise || me->job.active || flying_listener())
     return;
   for (int i = 0; i < me->count; i++)
     settle(i);

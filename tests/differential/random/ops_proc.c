@@ -45,7 +45,7 @@ static void killed(void) {
 
 /* A child ends. What it alone held is closed, and everybody hears of it. */
 static void op_end(void) {
-  if (me - W->worker < 2)
+  if (me - W->worker < 2 || flying_listener())
     return;
   int how = (int)draw(3);
   if (how == 2)

@@ -31,6 +31,8 @@ static unsigned a_mask(void) { return masks[draw(sizeof masks / sizeof *masks)];
 static unsigned told(const struct object *o, unsigned mask) {
   if (o->kind == K_NONE) /* closed; the daemon may hold its copy of an accepted one for a moment longer */
     return 0;
+  if (o->kind == K_CONN && conn_of(o)->relayed)
+    return 0;
   if (o->kind == K_CONN && unread(o) > EXACT)
     mask &= ~(unsigned)(EPOLLRDHUP | EPOLLHUP | EPOLLERR);
   if (o->kind == K_CONN && outstanding(o) > (200u << 10))
@@ -127,7 +129,7 @@ static const char *mode_name(unsigned events) {
 static void op_epoll_ctl(void) {
   static const char *const names[] = {"", "ADD", "DEL", "MOD"};
   int e = pick(K_EPOLL), i = chance(95) ? pick(chance(90) ? K_SOCKET : K_EPOLL) : -1, how = 1 + (int)draw(3);
-  if (e < 0)
+  if (e < 0 || (i >= 0 && object_of(i)->kind == K_CONN && conn_of(object_of(i))->relayed))
     return;
   if (chance(50))
     how = EPOLL_CTL_ADD;

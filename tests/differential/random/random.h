@@ -71,6 +71,7 @@ struct connection {
   struct direction from[2]; /* by the side that sends: 0 who connected, 1 who accepted */
   bool closed[2], shut_rd[2], reset[2], linger0[2];
   bool vague[2]; /* how much of what was sent still arrives at this side is open */
+  bool relayed;  /* it went where no hook follows: when bytes arrive is open (ops_pass.c) */
   uint16_t client_port;
   int listener; /* the object in whose queue it is, or -1 */
 };
@@ -114,6 +115,7 @@ struct world {
   int op;     /* which, or one of these */
   int dying;  /* a worker that is about to end, or -1 */
   int settle; /* a listener that must have its connection before anybody goes on, or -1 */
+  int flying; /* the object in the message that nobody has taken yet, or -1 */
   bool over;  /* it cannot go on */
   struct worker worker[WORKERS];
   struct object object[OBJECTS];
@@ -122,7 +124,8 @@ struct world {
   size_t len;
   char text[TEXT];
 };
-enum { OP_QUIT = -1, OP_SETTLE = -2, WORLD_FD = 900 /* where every image finds the world */ };
+enum { OP_QUIT = -1, OP_SETTLE = -2 };
+enum { WORLD_FD = 900, PASS_IN, PASS_OUT }; /* where every image finds the world, and what is passed on */
 
 extern struct world *W;
 extern struct worker *me; /* this process, NULL in the coordinator */
@@ -153,7 +156,7 @@ void number_drop(int index);            /* closed: the object may end with it */
 void worker_drop(struct worker *w);     /* all its numbers */
 bool reader_at(const struct object *o); /* a thread waits for what o sends */
 int pick(unsigned kinds);               /* an index, or -1 */
-int pick_quiet(unsigned kinds);         /* none that a thread reads, none that is vague */
+int pick_quiet(unsigned kinds);         /* none that a thread reads, none that is vague or relayed */
 struct object *object_of(int index);
 struct connection *conn_of(const struct object *o);
 uint64_t unread(const struct object *o);      /* bytes for this side */
@@ -186,9 +189,19 @@ struct op {
   uint32_t family;
   bool settle_all;
 };
-enum family { F_BASE = 1, F_IO = 2, F_WAIT = 4, F_FD = 8, F_PROC = 16, F_THREAD = 32, F_SIGNAL = 64, F_OPTION = 128 };
+enum family {
+  F_BASE = 1,
+  F_IO = 2,
+  F_WAIT = 4,
+  F_FD = 8,
+  F_PROC = 16,
+  F_THREAD = 32,
+  F_SIGNAL = 64,
+  F_OPTION = 128,
+  F_PASS = 256
+};
 extern const struct op ops_life[], ops_io[], ops_bad[], ops_stdio[], ops_exec[], ops_wait[], ops_fd[], ops_proc[],
-    ops_option[];
+    ops_option[], ops_pass[], ops_both[];
 bool exec_share(void); /* makes W, so that an image after exec can attach it */
 bool exec_attach(void);
 void exec_arrived(void);
@@ -197,6 +210,7 @@ void op_connect(void);
 void op_accept(void);
 void accepted(struct object *l, int fd, bool nonblock); /* fd is of the first in l's queue */
 extern _Thread_local int sigpipes;
+bool flying_listener(void); /* in a message, and taken by nobody yet */
 void worker_loop(int index) __attribute__((noreturn));
 bool job_must_end(const struct job *j);
 void job_said(struct worker *w);

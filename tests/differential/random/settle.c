@@ -137,7 +137,7 @@ static void settle_conn(int fd, const struct object *o) {
 void settle(int index) {
   const struct object *o = object_of(index);
   int fd = me->table[index].fd;
-  if (o->kind == K_CONN && !conn_of(o)->vague[o->side])
+  if (o->kind == K_CONN && !conn_of(o)->vague[o->side] && !conn_of(o)->relayed)
     settle_conn(fd, o);
   if (o->kind == K_LISTENER && o->queued > 0 && !o->shut && !o->reader)
     wait_mask(fd, POLLIN, POLLIN, "a connection");

@@ -7,6 +7,7 @@
  * must have one trace.
  */
 #include "random.h"
+#include "stream.h"
 
 #include <stdarg.h>
 
@@ -185,11 +186,13 @@ bool reader_at(const struct object *o) {
   return false;
 }
 
+static bool open_when(const struct object *o) { return conn_of(o)->vague[o->side] || conn_of(o)->relayed; }
+
 static int pick_from(unsigned kinds, bool quiet) {
   int found[NUMBERS], n = 0;
   for (int i = 0; i < me->count; i++) {
     const struct object *o = object_of(i);
-    if ((o->kind & kinds) && (!quiet || (!o->reader && !(o->kind == K_CONN && conn_of(o)->vague[o->side]))))
+    if ((o->kind & kinds) && (!quiet || (!o->reader && !(o->kind == K_CONN && open_when(o)))))
       found[n++] = i;
   }
   return n == 0 ? -1 : found[draw((uint32_t)n)];
@@ -259,30 +262,16 @@ struct sockaddr_in at_port(uint16_t port) {
       .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-/* ---- bytes: the marker, the direction, and the number of the 64 bytes' block ---- */
-static void stream(uint8_t *p, size_t n, uint32_t which, uint64_t at) {
-  uint8_t block[64];
-  for (size_t done = 0; done < n;) {
-    uint64_t number = (at + done) / 64;
-    size_t off = (at + done) % 64, len = 64 - off < n - done ? 64 - off : n - done;
-    memset(block, '.', sizeof block);
-    memcpy(block, marker, strlen(marker) < 52 ? strlen(marker) : 52);
-    memcpy(block + 52, &which, 4);
-    memcpy(block + 56, &number, 8);
-    memcpy(p + done, block + off, len);
-    done += len;
-  }
-}
-
+/* ---- bytes ---- */
 void fill(void *p, size_t n, const struct object *o, uint64_t at) {
-  stream(p, n, (uint32_t)(o->conn < 0 ? 99 : o->conn * 2 + o->side), at);
+  stream_fill(p, n, marker, (uint32_t)(o->conn < 0 ? 99 : o->conn * 2 + o->side), at);
 }
 
 bool same(const void *p, size_t n, const struct object *o, uint64_t at) {
   if (n == 0)
     return true;
   uint8_t *want = malloc(n);
-  stream(want, n, (uint32_t)(o->conn * 2 + !o->side), at);
+  stream_fill(want, n, marker, (uint32_t)(o->conn * 2 + !o->side), at);
   bool equal = memcmp(p, want, n) == 0;
   free(want);
   return equal;
