@@ -287,15 +287,10 @@ int fdtab_gone(int fd) {
 
 void fdtab_stays(int fd) { left(fd); }
 
-void fdtab_fresh(int fd) {
-  if ((unsigned)fd >= FDTAB_MAX)
-    return;
-  if (atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) != 0 ||
-      atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) != 0) {
-    int keep = errno;
-    forget(fd, -1);
-    errno = keep;
-  }
+void fdtab_forget(int fd) {
+  int keep = errno;
+  forget(fd, -1);
+  errno = keep;
 }
 
 void fdtab_dup(int oldfd, int newfd) {
@@ -390,10 +385,6 @@ void fdtab_unhide_close(int *fd) {
   __atomic_store_n(fd, -1, __ATOMIC_RELEASE);
   libc_real()->close(n);
   errno = keep;
-}
-
-bool fdtab_is_hidden(int fd) {
-  return (unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) & 1u);
 }
 
 int fdtab_next_hidden(int fd) {

@@ -66,6 +66,12 @@ static inline bool fdtab_plain(int fd) {
   return (unsigned)fd >= FDTAB_MAX || atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) == 0;
 }
 
+/* True when nothing at all is known about fd, marks included: it was never ours, and is nobody's socket. */
+static inline bool fdtab_unknown(int fd) {
+  return fdtab_plain(fd) &&
+         ((unsigned)fd >= FDTAB_MAX || atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) == 0);
+}
+
 /* Pins what fd stands for; NULL when it is unmanaged or hidden. Give it back with sock_put(). */
 struct sock *fdtab_get(int fd);
 void sock_put(struct sock *s);
@@ -90,7 +96,11 @@ int fdtab_nothing(void);
 bool fdtab_cover(int fd);
 /* Forgets whatever a number stood for, without close work: the number was closed behind our back. Every
  * hook that gets a fresh number from the kernel calls it. Cheap when there is nothing to forget. */
-void fdtab_fresh(int fd);
+void fdtab_forget(int fd);
+static inline void fdtab_fresh(int fd) {
+  if (!fdtab_unknown(fd))
+    fdtab_forget(fd);
+}
 /* The same for the two numbers of a call that answered rc: 0, they are there. Returns rc. */
 static inline int fdtab_fresh_pair(int rc, const int fds[2]) {
   for (int i = 0; rc == 0 && i < 2; i++)
@@ -116,7 +126,9 @@ int fdtab_hide(int *fd);
 /* The same for a number that other threads may read in *owner at any time: they see the high one only. */
 int fdtab_hide_as(int low, int *owner);
 void fdtab_unhide_close(int *fd);
-bool fdtab_is_hidden(int fd);
+static inline bool fdtab_is_hidden(int fd) {
+  return (unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_entry[fd], memory_order_relaxed) & 1u);
+}
 /* The lowest hidden number >= fd, or -1. */
 int fdtab_next_hidden(int fd);
 /* The lowest number >= fd with a sock, or -1. */

@@ -33,6 +33,9 @@
 #ifndef AF_SMC
 #define AF_SMC 43
 #endif
+#ifndef IPPROTO_SMC /* Linux 6.11: SMC by socket(AF_INET) */
+#define IPPROTO_SMC 256
+#endif
 
 #define CHUNK_BYTES 65536u
 #define MANY        8u
@@ -396,7 +399,7 @@ static int looks_like_tcp(int fd) {
     return -1;
   if ((domain != AF_INET && domain != AF_INET6) || !option_int(fd, SO_PROTOCOL, &protocol))
     return 0;
-  return protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
+  return protocol == IPPROTO_SMC ? -1 : protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP;
 }
 
 int pending_connect_protected(int fd, const struct sockaddr *sa, socklen_t len, const struct rules_entry *rule,
@@ -424,28 +427,43 @@ static int connect_unmanaged(int fd, const struct sockaddr *sa, socklen_t len) {
   return rc;
 }
 
+static bool none_of_ours(int fd) {
+  int keep = errno;
+  bool none = looks_like_tcp(fd) == 0;
+  errno = keep;
+  return none;
+}
+
+static int connect_other(int fd, const struct sockaddr *sa, socklen_t len) {
+  struct sockaddr_storage peer;
+  int rc = libc_real()->connect(fd, sa, len);
+  if (rc != 0 && errno == EINVAL && relay_address(fd, true, &peer, &(socklen_t){0}))
+    errno = EISCONN; /* it was TCP */
+  return rc;
+}
+
 static int connect_plain(int fd, const struct sockaddr *sa, socklen_t len) {
   struct sockaddr_storage copy; /* what is judged is what is connected to, whoever writes to sa meanwhile */
   struct rules_entry rule;
   struct rules_hosts hosts;
   int keep = errno;
-  bool none_of_ours = looks_like_tcp(fd) == 0;
-  errno = keep;
-  if (none_of_ours || len > (socklen_t)sizeof copy) {
-    int rc = libc_real()->connect(fd, sa, len);
-    if (rc != 0 && errno == EINVAL && relay_address(fd, true, &copy, &(socklen_t){0}))
-      errno = EISCONN; /* it was TCP */
-    return rc;
-  }
+  /* What socket() made as a stream of the internet is asked only where a rule covers the address. It may be SCTP. */
+  bool marked = (unsigned)fd < FDTAB_MAX && (atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) & FDF_TCP);
+  if (len > (socklen_t)sizeof copy || (!marked && none_of_ours(fd)))
+    return connect_other(fd, sa, len);
   memcpy(&copy, sa, len);
   if (plain_under_way(fd))
     return libc_real()->connect(fd, (struct sockaddr *)&copy, len);
   if ((unsigned)fd < FDTAB_MAX)
     atomic_fetch_and(&fdtab_flags[fd], (uint8_t)~FDF_SETTLED);
-  int managed = session_match_connect((struct sockaddr *)&copy, len, &hosts, &rule);
-  if (managed < 0)
-    return -1;
+  int managed = session_match_connect((struct sockaddr *)&copy, len, &hosts, &rule), failed = errno;
   errno = keep;
+  if (managed != 0 && marked && none_of_ours(fd))
+    return connect_other(fd, sa, len);
+  if (managed < 0) {
+    errno = failed;
+    return -1;
+  }
   if (managed == 0)
     return connect_unmanaged(fd, (struct sockaddr *)&copy, len);
   uint32_t why = plain_why(&rule);

@@ -60,9 +60,12 @@ static void remember_ids(void) {
   session.egid = getegid();
 }
 
+/* Two system calls, not four: every connect() asks. */
 static bool same_ids(void) {
-  return session.ruid == getuid() && session.euid == geteuid() && session.rgid == getgid() &&
-         session.egid == getegid();
+  uid_t ruid, euid, suid;
+  gid_t rgid, egid, sgid;
+  return getresuid(&ruid, &euid, &suid) == 0 && session.ruid == ruid && session.euid == euid &&
+         getresgid(&rgid, &egid, &sgid) == 0 && session.rgid == rgid && session.egid == egid;
 }
 
 /* All three the same: there is no way back. */

@@ -32,14 +32,11 @@ static void after_close(struct sock *s) {
   sock_put(s);
 }
 
-static bool unknown(int fd) {
-  return (unsigned)fd >= FDTAB_MAX ||
-         (fdtab_plain(fd) && atomic_load_explicit(&fdtab_flags[fd], memory_order_relaxed) == 0);
-}
+/* Functions of their own, so that the hooks, which most calls go through in vain, save no registers for them. */
+static int close_known(int fd) __attribute__((noinline));
+static int duplicated_known(int oldfd, int newfd) __attribute__((noinline));
 
-int close_fd(int fd) {
-  if (unknown(fd))
-    return libc_real()->close(fd);
+static int close_known(int fd) {
   if (fdtab_is_hidden(fd)) {
     errno = EBADF;
     return -1;
@@ -61,6 +58,8 @@ int close_fd(int fd) {
   errno = failed;
   return rc;
 }
+
+int close_fd(int fd) { return fdtab_unknown(fd) ? libc_real()->close(fd) : close_known(fd); }
 
 HOOK int close(int fd) { return close_fd(fd); }
 HOOK int __close(int fd) { return close_fd(fd); }
@@ -103,13 +102,7 @@ static int may_be(int oldfd, int newfd, bool streamed) {
   return -1;
 }
 
-static int duplicated(int oldfd, int newfd) {
-  if (newfd < 0 || newfd == oldfd)
-    return newfd;
-  if (unknown(oldfd)) {
-    fdtab_fresh(newfd);
-    return newfd;
-  }
+static int duplicated_known(int oldfd, int newfd) {
   /* The kernel has put the TCP socket there already. Where stdio writes it must not stay, not even while the daemon
    * is asked. */
   bool protected = relay_needed(oldfd), streamed = protected && stream_is_on(newfd);
@@ -131,6 +124,15 @@ static int duplicated(int oldfd, int newfd) {
   return -1;
 }
 
+static int duplicated(int oldfd, int newfd) {
+  if (newfd < 0 || newfd == oldfd)
+    return newfd;
+  if (!fdtab_unknown(oldfd))
+    return duplicated_known(oldfd, newfd);
+  fdtab_fresh(newfd);
+  return newfd;
+}
+
 HOOK int dup(int fd) {
   if (fdtab_is_hidden(fd)) {
     errno = EBADF;
@@ -140,7 +142,7 @@ HOOK int dup(int fd) {
 }
 
 static int dup_onto(int oldfd, int newfd, int flags, bool two) {
-  if (unknown(oldfd) && unknown(newfd))
+  if (fdtab_unknown(oldfd) && fdtab_unknown(newfd))
     return two ? libc_real()->dup2(oldfd, newfd) : libc_real()->dup3(oldfd, newfd, flags);
   if (fdtab_is_hidden(oldfd) || libc_real()->fcntl(oldfd, F_GETFD) < 0) {
     errno = EBADF;
