@@ -221,10 +221,10 @@ void say_poll(const char *what, int fd, short events, int ms) {
   say("poll %s for %s: %s", what, mask_name(events, asked), mask_name(poll_for(fd, events, ms), got));
 }
 
-void say_wait(const char *what, int fd, short events) { say_poll(what, fd, events, 10000); }
+void say_wait(const char *what, int fd, short events) { say_poll(what, fd, events, 30000); }
 
 void wait_mask(int fd, short events, short all) {
-  for (int i = 0; i < 2000; i++) {
+  for (int i = 0; i < 6000; i++) {
     if ((poll_for(fd, events, 0) & all) == all)
       return;
     nap(5);
@@ -306,7 +306,7 @@ size_t write_all(int fd, size_t n, uint64_t at, size_t piece) {
     if (w < 0 && errno == EINTR)
       continue;
     if (w < 0 && errno == EAGAIN) {
-      poll_for(fd, POLLOUT, 10000);
+      poll_for(fd, POLLOUT, 30000);
       continue;
     }
     if (w <= 0) {
@@ -327,7 +327,7 @@ size_t read_all(int fd, size_t n, uint64_t at, size_t piece) {
     if (r < 0 && errno == EINTR)
       continue;
     if (r < 0 && errno == EAGAIN) {
-      poll_for(fd, POLLIN, 10000);
+      poll_for(fd, POLLIN, 30000);
       continue;
     }
     if (r < 0)
@@ -355,7 +355,7 @@ void step_go(struct step *s) {
 }
 void step_wait(struct step *s) {
   char c;
-  if (poll_for(s->fd[0], POLLIN, 10000) == 0)
+  if (poll_for(s->fd[0], POLLIN, 30000) == 0)
     give_up("the other side never came");
   if (read(s->fd[0], &c, 1) != 1)
     give_up("step_wait");
@@ -450,7 +450,7 @@ int main(int argc, char **argv) {
     return 71;
   trace->owner = getpid();
   signal(SIGALRM, on_alarm);
-  alarm(getenv("SCENARIO_SLOW") ? 50 : 20);
+  alarm(getenv("SCENARIO_SLOW") ? 120 : 60);
   role("main");
   const struct scenario *s = find(argv[1]);
   if (s == NULL)

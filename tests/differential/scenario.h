@@ -81,7 +81,7 @@ void pair_keep(int *listener, int *server, int *client);
 void set_nonblock(int fd, bool on);
 void no_delay(int fd);
 
-/* ---- waiting: give up after 10 s ---- */
+/* ---- waiting: give up after 30 s ---- */
 short poll_for(int fd, short events, int ms); /* the mask, or 0 */
 void say_poll(const char *what, int fd, short events, int ms);
 void say_wait(const char *what, int fd, short events); /* waits for any of events, writes the whole mask down */

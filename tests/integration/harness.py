@@ -38,7 +38,7 @@ TD = "spiffe://example.org"
 NATIVE = bool(os.environ.get("SVIDWRAP_TEST_NATIVE"))
 # asan, tsan or valgrind: what `make differential-LANE` has the wrapped programs of the scenarios run under.
 LANE = os.environ.get("SVIDWRAP_TEST_LANE")
-WAIT = 15  # seconds that a test waits for something that must happen
+WAIT = 30  # seconds that a test waits for something that must happen
 
 
 class Skip(Exception):
@@ -192,13 +192,13 @@ class Proc:
     def alive(self):
         return self.popen.poll() is None
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=60):
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise Failure(f"{self.name} still runs after {timeout} s\n{self.text()[-2000:]}") from None
 
-    def ok(self, timeout=30):
+    def ok(self, timeout=60):
         """Waits for the end and insists on exit code 0."""
         code = self.wait(timeout)
         if code != 0:
@@ -434,7 +434,7 @@ class Env:
         more.pop("unwrapped", None)
         return Proc(self, argv, **more)
 
-    def run(self, argv, timeout=30, **more):
+    def run(self, argv, timeout=60, **more):
         """Runs to its end, insists on exit 0, returns stdout."""
         return self.spawn(argv, **more).ok(timeout)
 
@@ -589,7 +589,7 @@ class Env:
             left += [f"left behind: {pid} {command} (does not end on SIGTERM)" for pid, _, command in self.daemons()]
         for p in agents:
             p.stop()
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 15
         while (below := descendants(os.getpid())) and time.monotonic() < deadline:
             time.sleep(0.05)
         left += [f"left behind: {pid} {command}" for pid, (_, _, command) in below.items()]

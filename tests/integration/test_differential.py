@@ -82,7 +82,7 @@ def trace(t, argv):
     if LANE == "valgrind":
         extra["SCENARIO_SELF"] = os.path.join(PROGRAMS, "scenario")
     proc = t.spawn(argv, name=argv[-3] + ("-wrapped" if "run" in argv or "env" in argv[0] else "-native"), extra=extra)
-    code = proc.wait(60)
+    code = proc.wait(150)
     return proc.out().decode().splitlines() + ([f"(exit {code})"] if code else [])
 
 

@@ -55,7 +55,7 @@ static inline void before_connect(uint32_t flags) {
   int l = listen_on(0, 8), c = client_socket(SOCK_NONBLOCK), ep = ep_new();
   ep_ctl(ep, EPOLL_CTL_ADD, c, EPOLLIN | EPOLLOUT | EPOLLRDHUP | flags, 0xabcdef);
   CALL(connect_to(c, port));
-  ep_say("connected", ep, 10000);
+  ep_say("connected", ep, 30000);
   int s = accept(l, NULL, NULL);
   say("accepted: %d", s >= 0);
   write_all(s, 100, 0, 100);
@@ -73,13 +73,13 @@ static inline void after_connect(uint32_t flags) {
   int l = listen_on(0, 8), c = client_socket(SOCK_NONBLOCK), ep = ep_new();
   CALL(connect_to(c, port));
   ep_ctl(ep, EPOLL_CTL_ADD, c, EPOLLIN | EPOLLOUT | EPOLLRDHUP | flags, 0xfedcba9876543210ull);
-  ep_say("connected", ep, 10000);
+  ep_say("connected", ep, 30000);
   int s = accept(l, NULL, NULL);
   say("accepted: %d", s >= 0);
   write_all(s, 100, 0, 100);
   wait_mask(c, POLLIN, POLLIN);
   ep_ctl(ep, EPOLL_CTL_MOD, c, EPOLLIN | flags, 5);
-  ep_say("data", ep, 10000);
+  ep_say("data", ep, 30000);
   ep_ctl(ep, EPOLL_CTL_DEL, c, 0, 0);
   ep_say("deleted", ep, 0);
 }

@@ -8,8 +8,8 @@ SCENARIO("Do MOD, DEL and a second set work while the connection is still being 
   ep_ctl(ep, EPOLL_CTL_MOD, c, EPOLLOUT, 2);
   ep_ctl(ep, EPOLL_CTL_ADD, c, EPOLLOUT, 3);
   ep_ctl(ep2, EPOLL_CTL_ADD, c, EPOLLOUT, 4);
-  ep_say("first set", ep, 10000);
-  ep_say("second set", ep2, 10000);
+  ep_say("first set", ep, 30000);
+  ep_say("second set", ep2, 30000);
   ep_ctl(ep, EPOLL_CTL_DEL, c, 0, 0);
   ep_ctl(ep, EPOLL_CTL_DEL, c, 0, 0);
   ep_say("first set, deleted", ep, 0);

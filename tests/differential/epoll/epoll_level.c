@@ -8,7 +8,7 @@ SCENARIO("Which events does a level-triggered set report through a connection's 
   ep_ctl(ep, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLRDHUP, 0x1234567890abcdefull);
   ep_say("idle", ep, 0);
   write_all(c, 50, 0, 50);
-  ep_say("data", ep, 10000);
+  ep_say("data", ep, 30000);
   ep_say("data again", ep, 0);
   CALL(read(s, buf, 20));
   ep_say("some left", ep, 0);

@@ -11,7 +11,7 @@ SCENARIO("Does a set that had the socket before listen() announce clients?") {
   ep_say("idle", ep, 0);
   int c = client_socket(0);
   CALL(connect_to(c, port));
-  ep_say("client", ep, 10000);
+  ep_say("client", ep, 30000);
   int s = accept(l, NULL, NULL);
   say("accepted: %d", s >= 0);
   ep_say("idle", ep, 0);

@@ -4,7 +4,7 @@
 static void *waits(void *arg) {
   int ep = *(int *)arg;
   role("waiter");
-  ep_say("woken", ep, 10000);
+  ep_say("woken", ep, 30000);
   return NULL;
 }
 

@@ -7,7 +7,7 @@ SCENARIO(
   ep_ctl(ep, EPOLL_CTL_ADD, c, EPOLLIN | EPOLLOUT, 1);
   ep_say("not connected", ep, 0);
   CALL(connect_to(c, port));
-  ep_say("connected", ep, 10000);
+  ep_say("connected", ep, 30000);
   CALL(write(c, "x", 1));
   CALL(write(c, "y", 1));
   char buf[4];

@@ -12,6 +12,6 @@ SCENARIO("The same, told by epoll when to go on") {
   while (epoll_wait(ep, &ev, 1, 0) > 0) { /* edges of the filling */
   }
   say("all there: %d", read_all(s, sent, 0, 65536) == sent);
-  CALL(epoll_wait(ep, &ev, 1, 10000));
+  CALL(epoll_wait(ep, &ev, 1, 30000));
   CALL(write(c, "x", 1));
 }

@@ -42,7 +42,7 @@ IMAGE {
   struct epoll_event e = {.events = EPOLLIN, .data = {.fd = 3}};
   epoll_ctl(ep, EPOLL_CTL_ADD, 3, &e);
   CALL(write(3, "r", 1));
-  while (epoll_wait(ep, &e, 1, 10000) == 1 && e.data.fd != 3)
+  while (epoll_wait(ep, &e, 1, 30000) == 1 && e.data.fd != 3)
     answer_one(e.data.fd);
   CALL(shutdown(third, SHUT_RDWR));
 }

@@ -59,6 +59,7 @@ void exec_arrived(void) {
     struct sockaddr_in a;
     socklen_t len = sizeof a;
     int flags = fcntl(p.fd, F_GETFD), status = fcntl(p.fd, F_GETFL);
+    object_of(i)->inherited |= object_of(i)->kind == K_LISTENER;
     poll(&p, 1, 0);
     getsockname(p.fd, (struct sockaddr *)&a, &len);
     if (flags != 0 || status < 0)

@@ -26,13 +26,15 @@ static const unsigned masks[] = {EPOLLIN,
 
 static unsigned a_mask(void) { return masks[draw(sizeof masks / sizeof *masks)]; }
 
-/* Near a full buffer it is open whether there is room, and behind many bytes whether the end has come: such an answer
- * is not told. */
+/* Near a full buffer it is open whether there is room, behind many bytes whether the end has come, and of an image's
+ * listener whether the daemon's ring is there (a wake-up for nothing): such an answer is not told. */
 static unsigned told(const struct object *o, unsigned mask) {
   if (o->kind == K_NONE) /* closed; the daemon may hold its copy of an accepted one for a moment longer */
     return 0;
   if (o->kind == K_CONN && conn_of(o)->relayed)
     return 0;
+  if (o->kind == K_LISTENER && o->inherited && o->queued == 0)
+    mask &= ~(unsigned)(EPOLLIN | EPOLLRDNORM);
   if (o->kind == K_CONN && unread(o) > EXACT)
     mask &= ~(unsigned)(EPOLLRDHUP | EPOLLHUP | EPOLLERR);
   if (o->kind == K_CONN && outstanding(o) > (200u << 10))
@@ -99,7 +101,7 @@ static void op_select(void) {
   } while (rc < 0 && errno == EINTR);
   say(" %s", rc < 0 ? answer(rc, errno) : "");
   for (int k = 0; k < n; k++)
-    say("  %d%s%s%s", fds[k], use[0] && FD_ISSET(fds[k], &set[0]) ? " r" : "",
+    say("  %d%s%s%s", fds[k], use[0] && FD_ISSET(fds[k], &set[0]) && told(of[k], EPOLLIN) ? " r" : "",
         use[1] && FD_ISSET(fds[k], &set[1]) && told(of[k], EPOLLOUT) ? " w" : "",
         use[2] && FD_ISSET(fds[k], &set[2]) ? " e" : "");
 }

@@ -58,6 +58,7 @@ struct object { /* an open file description */
   uint16_t port;
   int queue[QUEUE], queued; /* a listener's connections */
   bool shut;                /* a listener after shutdown() */
+  bool inherited;           /* a listener that an image has from before: the daemon may ring it once */
   bool shared;              /* other processes have, or had, a number for it since before it was connected */
 };
 

@@ -40,7 +40,7 @@ SCENARIO("What do poll(), epoll_wait() and write() answer when another thread cl
   close(c);
   pair(&s, &c);
   t = thread(in_write, NULL);
-  poll_for(s, POLLIN, 10000); /* it is in its write() when bytes of it have come */
+  poll_for(s, POLLIN, 30000); /* it is in its write() when bytes of it have come */
   CALL(shutdown(c, SHUT_RDWR));
   pthread_join(t, &r);
   say("write ended early %d", r == (void *)1);
@@ -48,7 +48,7 @@ SCENARIO("What do poll(), epoll_wait() and write() answer when another thread cl
   close(s);
   pair(&s, &c);
   t = thread(in_write, NULL);
-  poll_for(s, POLLIN, 10000);
+  poll_for(s, POLLIN, 30000);
   struct linger l = {1, 0};
   setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof l);
   CALL(close(s));
