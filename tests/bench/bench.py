@@ -291,13 +291,15 @@ def relay_table(variants, options, report):
             spent = got["client_cpu"] + got["server_cpu"] + cpu_seconds(variant.daemon_pids()) - helpers
             cpu.setdefault(name, []).append(megabytes / spent)
             return megabytes / got["seconds"]
-        cpu.clear()
         label = f"{chunk // 1024} KiB a write"
-        got = rounds(list(ways), options.rounds, measure, report.problems, label)
+        rounds(list(ways), 1, measure, report.problems, label)  # threads, buffers and windows have their size now
+        cpu.clear()
+        got = rounds(list(ways), options.rounds * 2 - 1, measure, report.problems, label)
         report.add("Relay beside the record engine, megabytes a second", label, got, ratio=False)
         report.add("Relay beside the record engine, megabytes a CPU second, the daemon counted", label, dict(cpu), ratio=False)
-        for name in [n for n in got if n != "record"]:
-            rate, spent = (statistics.median(t[name]) / statistics.median(t["record"]) for t in (got, cpu))
+        for name in [n for n in got if n != "record" and "record" in got]:
+            # Round by round, for what disturbs a round disturbs all of it.
+            rate, spent = (statistics.median(a / b for a, b in zip(t[name], t["record"])) for t in (got, cpu))
             report.notes.append(f"{name}, {label}: {rate:.0%} of the record engine's rate, {spent:.0%} of its bytes a CPU "
                                 f"second")
     for process, _, _ in servers.values():
