@@ -77,6 +77,7 @@ int conn_take(struct conn *c, struct arena_slot *slot, uint32_t use) {
 }
 
 void conn_join(struct conn *c, struct arena_slot *slot, uint32_t use) {
+  atomic_store(&conn_any, true);
   memset(c, 0, sizeof *c);
   c->slot = slot;
   c->use = use;

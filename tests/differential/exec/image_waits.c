@@ -8,6 +8,7 @@ IMAGE {
   char b = 'x';
   CALL(write(51, &b, 1));
   CALL(read(50, &b, 1));
+  say_wait("the rest", 5, POLLIN);
   say("rest %zu", read_all(5, 4990, 10, 1000));
   say("wrote %zu", write_all(5, 20000, 0, 700));
   CALL(shutdown(5, SHUT_WR));
