@@ -85,7 +85,7 @@ static int alert_received(struct conn_op *op, const uint8_t *p, size_t n) {
     s->r_done = op->padded;
     /* The FIN may come later, or not at all. This side of the socket is at its end from here: the kernel
      * calls it readable for good, and close() owes the peer no reset for bytes that nobody read. */
-    conn_sys(libc_real()->syscall(SYS_shutdown, op->fd, SHUT_RD));
+    conn_end_reads(op->fd);
     return 1;
   }
   int err = alert_errno(alert); /* section 6.2: whatever its level says, it is fatal */

@@ -176,6 +176,9 @@ int conn_kernel_error(int fd); /* SO_ERROR: the kernel's pending error, which it
 bool conn_only_error(int fd);
 /* The kernel's error that was taken from it and not told yet, or 0. Under the read lock. */
 int conn_waiting_error(struct conn_op *op);
+/* The peer has ended its stream: this side of the socket is at its end, for the kernel as well. Nothing is done where
+ * its FIN is there: that would be one more edge for EPOLLET. */
+void conn_end_reads(int fd);
 void conn_flush_at_end(struct conn *c, int fd);
 /* Under the write lock. final: this side will read nothing more either. */
 void conn_send_close_notify(struct conn_op *op, bool final);

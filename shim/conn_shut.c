@@ -83,6 +83,12 @@ static uint8_t tcp_state(int fd) {
 
 static bool is_closed(int fd) { return tcp_state(fd) == TCP_CLOSE; }
 
+void conn_end_reads(int fd) {
+  uint8_t state = tcp_state(fd);
+  if (state != TCP_CLOSE_WAIT && state != TCP_CLOSING && state != TCP_LAST_ACK && state != TCP_CLOSE)
+    conn_sys(libc_real()->syscall(SYS_shutdown, fd, SHUT_RD));
+}
+
 /* Sends a close_notify that the kernel keeps room for; it never waits. */
 static int shut_write(struct conn_op *op) {
   int rc = conn_lock_write(op);

@@ -124,10 +124,6 @@ static const char *mode_name(unsigned events) {
   return buf;
 }
 
-/* In an event's data, above the number. When both sides have ended, the read that finds the end makes one more edge.
- */
-#define EDGE 0x40000000u
-
 static void op_epoll_ctl(void) {
   static const char *const names[] = {"", "ADD", "DEL", "MOD"};
   int e = pick(K_EPOLL), i = chance(95) ? pick(chance(90) ? K_SOCKET : K_EPOLL) : -1, how = 1 + (int)draw(3);
@@ -139,7 +135,6 @@ static void op_epoll_ctl(void) {
   struct epoll_event ev = {.events = a_mask(),
                            .data.u64 = (uint64_t)(i < 0 ? 0 : me->table[i].object) << 32 | (unsigned)fd};
   ev.events |= (chance(30) ? EPOLLET : 0) | (chance(20) ? EPOLLONESHOT : 0);
-  ev.data.u64 |= ev.events & EPOLLET ? EDGE : 0;
   if (chance(5))
     ev.events |= EPOLLEXCLUSIVE;
   settle_all();
@@ -169,8 +164,8 @@ static void op_epoll_wait(void) {
     qsort(ev, (size_t)n, sizeof *ev, by_data);
   for (long k = 0; k < n; k++) {
     unsigned mask = told(&W->object[ev[k].data.u64 >> 32], ev[k].events);
-    if (mask && !((ev[k].data.u64 & EDGE) && (mask & EPOLLHUP)))
-      say("  %u: %s", (unsigned)ev[k].data.u64 & (EDGE - 1), mask_name(mask));
+    if (mask)
+      say("  %u: %s", (unsigned)ev[k].data.u64, mask_name(mask));
   }
 }
 
