@@ -22,7 +22,9 @@ def run(c):
             (["nc.openbsd", "-l", 6000], ["nc.openbsd", "-N", "127.0.0.1", 6000]),
             (["nc.openbsd", "-l", 6001], ["nc.traditional", "-q", "1", "127.0.0.1", 6001]),
             (["nc.traditional", "-l", "-p", 6002], ["ncat", "--send-only", "127.0.0.1", 6002]),
-            (["ncat", "-l", "--recv-only", 6004], ["nc.openbsd", "-q", "0", "127.0.0.1", 6004]))):
+            (["ncat", "-l", "--recv-only", 6004], ["nc.openbsd", "-q", "0", "127.0.0.1", 6004]),
+            # Without input the receiver ends its own side at once, and the sender closes before all of it is taken.
+            (["ncat", "-l", 6005], ["ncat", "--send-only", "127.0.0.1", 6005]))):
         server = c.server(listen, listen[-1])
         c.client(dial, stdin=open(path, "rb"))
         same(f"pair {i}", server)
