@@ -12,7 +12,7 @@ import jsonschema
 KEYS = ["timestamp", "event", "result", "direction", "client_spiffe_id", "server_spiffe_id", "rule", "local", "remote",
         "reason", "pid", "program"]
 ORDER_KEYS = ["timestamp", "event", "result", "rule", "old", "new", "config", "persisted", "uid", "pid"]
-SETTLE = 5  # seconds for lines that are under way
+SETTLE = 20  # seconds for lines that are under way
 
 
 class AuditLines:

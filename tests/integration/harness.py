@@ -564,7 +564,7 @@ class Env:
                 except ProcessLookupError:
                     pass
             try:
-                until("the daemon's end", gone, 8)
+                until("the daemon's end", gone, 15)
                 return True
             except Failure:
                 continue
