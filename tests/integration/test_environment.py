@@ -43,12 +43,15 @@ def test_a_scrubbed_environment(t):
 
 
 def test_programs_that_scrub(t):
-    """env -i, as a shell's children, by Python's own ways, by a change of user."""
+    """env -i, as systemd-run does, as a shell's children, by Python's own ways, by a change of user."""
     port, config = prepare(t)
     client = [ENVIRONS, "-", str(port), t.marker.decode()]
     python = "import os,subprocess,sys; a=sys.argv[1:]; {}"
     ways = [["/usr/bin/env", "-i", *client], ["/usr/bin/env", "-u", "LD_PRELOAD", *client],
             ["/bin/sh", "-c", 'unset LD_PRELOAD; "$@"', "sh", *client],
+            # What systemd-run gives a unit: a session and an environment of its own, made anew.
+            ["/usr/bin/setsid", "--wait", "/usr/bin/env", "-i", "LANG=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+             "INVOCATION_ID=0123456789abcdef0123456789abcdef", "USER=root", "HOME=/root", *client],
             ["/bin/sh", "-c", 'LD_PRELOAD= exec "$@"', "sh", *client],
             [PYTHON, "-c", python.format("sys.exit(subprocess.run(a, env={}).returncode)"), *client],
             [PYTHON, "-c", python.format("sys.exit(subprocess.run(a, env={}, close_fds=False).returncode)"), *client],

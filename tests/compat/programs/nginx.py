@@ -8,10 +8,11 @@ import web
 
 TITLE = "nginx"
 WHAT = ("static files, sendfile, aio threads, gzip, ranges, keep-alive, proxy with upstream keep-alive and buffering off, "
-        "reload under load, binary upgrade by USR2 under load, unprivileged workers")
+        "reload under load, binary upgrade by USR2 under load, an environment of its own (env), unprivileged workers")
 
 CONFIG = """
 user www-data; worker_processes 2; pid {dir}/nginx.pid; error_log {dir}/error.log notice;
+env TZ=KTM-5:45; env NOT_THERE;
 events {{ worker_connections 256; }}
 http {{
   access_log off; default_type text/plain; types {{ text/html html; }}
@@ -31,6 +32,7 @@ http {{
   server {{
     listen 127.0.0.1:8081 reuseport; root {dir}/www; client_max_body_size 8m;
     location = /echo {{ proxy_pass http://127.0.0.1:8082; }}
+    location = /zone {{ return 200 "$time_local\\n"; }}
     location = /who {{ return 200 "$request_method $http_host $remote_addr $http_x_word {version}\\n"; }}
   }}
   server {{ listen 127.0.0.1:8082; client_max_body_size 8m; location / {{ return 200 "$content_length $request_method\\n"; }} }}
@@ -50,6 +52,7 @@ def pid(c):
 def run(c):
     c.replace(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", "{date}")
     c.replace(r'ETag: "\w+-', 'ETag: "')
+    c.replace(r"\d\d/\w{3}/\d{4}:[\d:]{8}", "{date}")
     os.chmod(c.dir, 0o755)
     web.pages(c)
     configure(c, "one")
@@ -84,6 +87,8 @@ def run(c):
         compat.sleep_until(lambda: web.ended(old), "the old master's end")
     web.under_load(c, 8080, upgrade)
     web.get(c, base + "/back/who")
+    # Started with nothing but what the env lines name: so the new binary is in the zone that they say.
+    assert b"+0545" in web.get(c, base + "/back/zone")
     new = pid(c)
     os.kill(new, signal.SIGQUIT)
     compat.sleep_until(lambda: not os.path.exists(f"{c.dir}/nginx.pid"), "the new master's end")
