@@ -7,7 +7,7 @@ static int ep, fds[WORKERS][2];
 static _Atomic int served, wrong;
 
 static void *worker(void *arg) {
-  struct epoll_event ev;
+  struct epoll_event ev = {0}; /* a wait may end with nothing */
   while (served < WORKERS * ROUNDS && epoll_wait(ep, &ev, 1, 200) >= 0) {
     if (ev.events == 0)
       continue;
