@@ -38,6 +38,8 @@ static void op_fork(void) {
 static void killed(void) {
   for (int i = 0; i < me->count; i++) {
     const struct object *o = object_of(i);
+    if (o->kind == K_CONN)
+      conn_of(o)->killed[o->side] = true;
     if (o->kind == K_CONN && conn_of(o)->from[!o->side].fin)
       conn_of(o)->vague[!o->side] = true;
   }

@@ -71,8 +71,9 @@ struct direction {    /* what one side sends */
 struct connection {
   struct direction from[2]; /* by the side that sends: 0 who connected, 1 who accepted */
   bool closed[2], shut_rd[2], reset[2], linger0[2];
-  bool vague[2]; /* how much of what was sent still arrives at this side is open */
-  bool relayed;  /* it went where no hook follows: when bytes arrive is open (ops_pass.c) */
+  bool killed[2]; /* a process that had this side was: it goes on being counted */
+  bool vague[2];  /* how much of what was sent still arrives at this side is open */
+  bool relayed;   /* it went where no hook follows: when bytes arrive is open (ops_pass.c) */
   uint16_t client_port;
   int listener; /* the object in whose queue it is, or -1 */
 };

@@ -251,7 +251,7 @@ void conn_end(struct object *o) {
   struct connection *c = conn_of(o);
   if ((unread(o) > 0 || c->linger0[o->side]) && !c->closed[!o->side]) {
     c->reset[!o->side] = true;
-    c->vague[!o->side] |= outstanding(o) > EXACT;
+    c->vague[!o->side] |= outstanding(o) > EXACT || c->killed[o->side];
   }
   c->from[o->side].fin = true;
   c->closed[o->side] = true;
