@@ -17,7 +17,9 @@
 
 #define ENDING_MS 20 /* within which a thread that was joined is gone, too */
 
-static _Atomic uint32_t two_tables;
+/* What was done where there was no socket yet. */
+enum { UNDIVIDED, TWO_TABLES, TWO_MEMORIES };
+static _Atomic uint32_t division;
 
 /* unshare(CLONE_VM) changes nothing and answers just that; where a container forbids it, the threads are counted:
  * that misses other processes on this memory. */
@@ -42,29 +44,36 @@ static bool alone(bool surely) {
   return is;
 }
 
-static bool refused(const char *what) {
+static bool refused(const char *what, uint32_t kind) {
   if (!fdtab_marked()) {
-    atomic_store(&two_tables, 1);
+    if (atomic_load(&division) < kind)
+      atomic_store(&division, kind);
     return false;
   }
-  session_complain("%s is refused: a thread that shares this process's memory and not its descriptors cannot be "
-                   "protected; do it before the other threads and sockets are made, or in a process of its own",
-                   what);
+  session_complain("%s is refused: who shares this process's %s cannot be protected; do it before the other threads "
+                   "and sockets are made, or in a process of its own",
+                   what, kind == TWO_TABLES ? "memory and not its descriptors" : "descriptors and not its memory");
   errno = EPERM;
   return true;
 }
 
-bool divided_refused(const char *what) { return !alone(false) && refused(what); }
-bool divided_child_refused(const char *what) { return refused(what); }
+bool divided_refused(const char *what) { return !alone(false) && refused(what, TWO_TABLES); }
+bool divided_child_refused(const char *what) { return refused(what, TWO_TABLES); }
+bool divided_sharing_refused(const char *what) { return refused(what, TWO_MEMORIES); }
 
 bool divided(void) {
-  if (atomic_load_explicit(&two_tables, memory_order_relaxed) == 0)
+  uint32_t kind = atomic_load_explicit(&division, memory_order_relaxed);
+  if (kind == UNDIVIDED)
     return false;
-  if (alone(true)) { /* the others have ended */
-    atomic_store(&two_tables, 0);
+  if (kind == TWO_TABLES && alone(true)) { /* the others have ended */
+    atomic_compare_exchange_strong(&division, &kind, UNDIVIDED);
     return false;
   }
-  session_complain("threads of this process have tables of descriptors of their own (unshare(CLONE_FILES)): its "
-                   "connections cannot be protected, and are refused");
+  session_complain(
+      kind == TWO_TABLES
+          ? "threads of this process have tables of descriptors of their own (unshare(CLONE_FILES)): its "
+            "connections cannot be protected, and are refused"
+          : "this process has its descriptors in common with another (clone() with CLONE_FILES and without "
+            "CLONE_VM): its connections cannot be protected, and are refused");
   return true;
 }

@@ -6,6 +6,9 @@
  * The shim has one table of connections a process. With two tables of descriptors a number would mean two things, and
  * what one thread closes would lay the other's connection bare. So it is refused where there is a TCP socket; and
  * where there is none yet, nothing gets protected, and so nothing managed gets connected, as long as it lasts.
+ *
+ * The reverse is no better: two processes with one table of descriptors (CLONE_FILES without CLONE_VM) have a table
+ * of connections each, and what one of them connects is a plain socket to the other. That lasts for good.
  */
 #ifndef SHIM_DIVIDED_H
 #define SHIM_DIVIDED_H
@@ -16,6 +19,8 @@
 bool divided_refused(const char *what);
 /* The same for a new child that gets a table of its own and shares the memory: nobody is alone any more then. */
 bool divided_child_refused(const char *what);
+/* The same for a child that shares the table and has a memory of its own. */
+bool divided_sharing_refused(const char *what);
 
 /* May nothing be protected, for the tables are two? Says so in the log. Costs one load where they never were. */
 bool divided(void);

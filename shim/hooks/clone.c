@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A new table of descriptors. (Whoever shares the table shares its fate, too.) */
+/* A new table of descriptors. */
 static bool forks(unsigned long flags) { return !(flags & (CLONE_FILES | CLONE_THREAD)); }
 
 /* A child on its parent's memory would edit its parent's table of connections: as vfork(), it gets a copy. */
@@ -43,35 +43,41 @@ static void forked(long pid) {
 /* The same without the parent waiting: the program counts on the shared memory, so a copy would not do, and with it
  * two tables of descriptors would have one table of connections (divided.h). */
 static bool refused(unsigned long flags) {
+  if ((flags & CLONE_FILES) && !(flags & CLONE_VM))
+    return divided_sharing_refused("clone() with CLONE_FILES and without CLONE_VM");
   return forks(flags) && (apart(flags) & CLONE_VM) &&
          divided_child_refused("clone() with CLONE_VM, and without CLONE_FILES or CLONE_VFORK,");
 }
 
 #ifdef SYS_clone3
-/* The first word of clone3()'s structure is the flags; it may be of any length. */
-static bool clone3_forks(const void *arguments, size_t size) {
+/* The first word of clone3()'s structure is the flags; it may be of any length. With CLONE_VM nobody returns twice
+ * from syscall() and lives. What the kernel refuses passes through. */
+static unsigned long clone3_flags(const void *arguments, size_t size) {
   uint64_t flags;
   if (size < 64 || pages_readable(arguments, size) != size)
-    return false;
+    return CLONE_THREAD;
   memcpy(&flags, arguments, sizeof flags);
-  return forks(flags) && !(flags & CLONE_VM);
+  return flags;
 }
 #endif
 
 bool clone_syscall(long nr, const long a[6], long *rc) {
   unsigned long flags = (unsigned long)a[0];
 #ifdef SYS_clone3
-  if (nr == SYS_clone3) {
-    if (!clone3_forks((const void *)a[0], (size_t)a[1]))
-      return false;
-  } else
+  if (nr == SYS_clone3)
+    flags = clone3_flags((const void *)a[0], (size_t)a[1]);
+  else
 #endif
-      if (nr == SYS_clone && refused(flags)) {
+      if (nr != SYS_clone)
+    return false;
+  if ((nr == SYS_clone || !(flags & CLONE_VM)) && refused(flags)) {
     *rc = -1;
     return true;
-  } else if (nr != SYS_clone || !forks(flags) || ((flags = apart(flags)) & CLONE_VM)) {
-    return false;
   }
+  if (nr == SYS_clone)
+    flags = apart(flags);
+  if (!forks(flags) || (flags & CLONE_VM))
+    return false;
   image_before_fork();
   *rc = libc_real()->syscall(nr, nr == SYS_clone ? (long)flags : a[0], a[1], a[2], a[3], a[4], a[5]);
   forked(*rc);

@@ -26,10 +26,12 @@ DIFFERENT = {
     "defer_accept": {"main: poll no data for IN: 0": ["main: poll no data for IN: IN"]},
     # Two tables of descriptors cannot have one table of connections.
     "clone_on_shared_memory": {"main: child exited 3": ["main: clone: EPERM"]},
+    "clone_on_shared_descriptors": {"main: child exited 3": ["main: clone: EPERM"], "main: child exited 5": ["main: SYS_clone: EPERM"]},
     "unshared_descriptors": {f"thread: {call} = 0": [f"thread: {call} = -1 EPERM"] for call in (
         "unshare(CLONE_FILES)", "syscall(SYS_unshare, CLONE_FILES | CLONE_SYSVSEM)",
         "close_range((unsigned)fd[0], (unsigned)fd[0], CLOSE_RANGE_UNSHARE)")},
     "clone_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
+    "clone_shares_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
     "unshared_before_sockets": {"main: listen(l, 5) = 0": ["main: listen(l, 5) = -1 ENOMEM"]},
     # What svidwrap does there takes a file of its own.
     "no_file_left_in_the_system": {

@@ -589,9 +589,9 @@ def plain_tcp(mode, file):
         program = os.path.join(PROGRAMS, "scenario")
         need(program)
         t.agent([entry(ID)])
-        left_out = {"clone_on_shared_memory"}  # refused whatever the mode: the next reload may ask for protection
+        left_out = {"clone_on_shared_memory", "clone_on_shared_descriptors"}  # refused whatever the mode: the next reload may ask for protection
         if mode == "permissive":
-            left_out |= {"clone_before_sockets"}  # refused where a connection may be protected
+            left_out |= {"clone_before_sockets", "clone_shares_before_sockets"}  # refused where a connection may be protected
         if mode == "off":
             left_out |= {"few_descriptors"}  # slow, and once is enough
         for name in [n for f, n in names() if f == file and n not in left_out]:
