@@ -438,7 +438,9 @@ def test_a_client_in_plaintext_hears_of_a_new_daemon(t):
                    [PYTHON, "-c", MANY_CLIENT, str(port), t.marker.decode(), "1", "0"])).ok()  # starts a daemon
     t.audited(result="allowed", direction="outbound", pid=p.pid)
     p.stop()
-    assert b"error" not in p.out(), p.out()[-500:]
+    errors = [line for line in p.out().splitlines() if b"error" in line]
+    # The one that the daemon was looking at when it was killed ends with it, at most.
+    assert errors in ([], [b"error ECONNRESET"]), p.out()[-500:]
 
 
 LATE_LISTENER = r'''
