@@ -57,6 +57,7 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
   (void)state;
+  conn_stay_behind = NULL; /* what the relay ends here itself has nobody to ask either */
   relay_free(relay);
   return 0;
 }
