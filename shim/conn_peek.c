@@ -128,9 +128,9 @@ static bool only_a_piece(struct conn_op *op) {
   return conn_fill(op) == -EAGAIN;
 }
 
-#define GLANCE       1024 /* what one look shows of the next record */
-#define FEW_RECORDS  8    /* session tickets come first */
-#define SMALL_RECORD 32   /* a KeyUpdate is shorter */
+#define GLANCE      1024                  /* what one look shows of the next record */
+#define FEW_RECORDS 8                     /* session tickets come first */
+#define KEY_UPDATE  (RECORD_OVERHEAD + 5) /* how long one is; an alert is told the program by the read */
 
 /* Without the lock, and without opening anything: is the next record one of data, most likely, and whole? What is
  * looked at here may be changing; then the answer is as good as one given a moment before or after. */
@@ -142,7 +142,7 @@ __attribute__((no_sanitize("thread"))) static bool is_whole(struct conn_op *op) 
     return s->r_len != 0;
   long n = conn_sys_recv(op->fd, start, sizeof start, MSG_PEEK);
   int len = n < RECORD_HEADER ? -1 : record_length(start, (size_t)n);
-  if (len < SMALL_RECORD || (n < len && n < GLANCE))
+  if (len <= (int)RECORD_OVERHEAD || len == (int)KEY_UPDATE || (n < len && n < GLANCE))
     return false;
   return n >= len || (libc_real()->ioctl(op->fd, FIONREAD, &queued) == 0 && queued >= len);
 }

@@ -216,8 +216,10 @@ void epollreg_out(struct pending *p, int fd) {
   lock_take(&epollreg_lock, &saved);
   for (struct reg *r = at(*bucket(fd)), *next; r; r = next) {
     next = at(r->next);
-    if (r->fd == fd && (r->state == REG_KERNEL || r->state == REG_MUTED))
+    if (r->fd == fd && (r->state == REG_KERNEL || r->state == REG_MUTED)) {
+      epollreg_remask(r);
       take_out(r, p);
+    }
   }
   arrange_all(p);
   lock_drop(&epollreg_lock, &saved);
@@ -367,6 +369,20 @@ static int hook_locked(struct sock *s, struct pending *p, int epfd, int op, int 
   return rc;
 }
 
+/* A connection's registration of which nothing needs to be written down. Servers change masks all the time. */
+static bool by_itself(uint8_t flags, int epfd, int op, int fd, struct epoll_event *ev, int *rc) {
+  _Atomic uint32_t *mask = NULL;
+  if (op == EPOLL_CTL_DEL || ((flags & FDF_EPREG) && op != EPOLL_CTL_MOD) ||
+      (!(flags & FDF_EPREG) && !(ev->events & EPOLLET)) ||
+      ((flags & FDF_EPREG) && !(mask = epollreg_mask(epfd, fd, ev))))
+    return false;
+  uint32_t events = ev->events;
+  *rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
+  if (*rc == 0 && mask)
+    atomic_store(mask, events);
+  return true;
+}
+
 int epollreg_hook(int epfd, int op, int fd, struct epoll_event *ev) {
   if ((unsigned)fd >= FDTAB_MAX)
     return libc_real()->epoll_ctl(epfd, op, fd, ev);
@@ -379,11 +395,12 @@ int epollreg_hook(int epfd, int op, int fd, struct epoll_event *ev) {
     return fail(EBADF);
   enum sock_kind kind = s ? pending_settle(s, fd) : SOCK_UNUSED;
   int rc;
-  if (s && kind != SOCK_PENDING && kind != SOCK_SHARED && kind != SOCK_CONN && !(flags & FDF_EPREG)) {
+  if (s && kind != SOCK_PENDING && kind != SOCK_SHARED && !(flags & FDF_EPREG) &&
+      (kind != SOCK_CONN || op == EPOLL_CTL_DEL)) {
     rc = libc_real()->epoll_ctl(epfd, op, fd, ev);
   } else if (op != EPOLL_CTL_DEL && pages_readable(ev, sizeof *ev) != sizeof *ev) {
     rc = fail(EFAULT); /* what the kernel looks at first of all */
-  } else {
+  } else if (kind != SOCK_CONN || !by_itself(flags, epfd, op, fd, ev, &rc)) {
     lock_signals saved;
     struct pending *p = kind == SOCK_PENDING ? pending_pin(s) : NULL;
     lock_take(&epollreg_lock, &saved);

@@ -64,35 +64,54 @@ void epollreg_index(struct reg *r) {
   step_version();
 }
 
-/* What a look through the chain finds: a number, or -1. */
-static int look(int epfd, uint64_t data, uint32_t *events) {
-  int found = -1;
+/* What a look through the chain finds, or NULL. */
+static struct entry *look(int epfd, uint64_t data) {
+  struct entry *found = NULL;
   uint32_t at = GET(*head_of(epfd, data));
   for (int steps = 0; at != 0 && steps < STEPS_MAX; steps++) {
-    const struct entry *e = &entries[at - 1];
+    struct entry *e = &entries[at - 1];
     if (GET(e->epfd) == epfd && GET(e->data) == data) {
-      if (found >= 0)
-        return -1;
-      found = GET(e->fd);
-      *events = GET(e->events);
+      if (found)
+        return NULL;
+      found = e;
     }
     at = GET(e->next);
   }
   return found;
 }
 
+static int number_of(const struct entry *e, uint32_t *events) {
+  if (!e)
+    return -1;
+  *events = GET(e->events);
+  return GET(e->fd);
+}
+
 int epollreg_number(int epfd, uint64_t data, uint32_t *events) {
   for (int i = 0; i < LOOKS; i++) {
     uint32_t before = GET(version);
-    int fd = look(epfd, data, events);
+    int fd = number_of(look(epfd, data), events);
     if ((before & 1u) == 0 && atomic_load(&version) == before)
       return fd;
   }
   lock_signals saved;
   lock_take(&epollreg_lock, &saved);
-  int fd = look(epfd, data, events);
+  int fd = number_of(look(epfd, data), events);
   lock_drop(&epollreg_lock, &saved);
   return fd;
+}
+
+_Atomic uint32_t *epollreg_mask(int epfd, int fd, const struct epoll_event *ev) {
+  const uint32_t kind = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE;
+  uint32_t before = GET(version);
+  struct entry *e = look(epfd, ev->data.u64);
+  bool only = e && GET(e->fd) == fd && ((GET(e->events) | ev->events) & kind) == 0;
+  return only && (before & 1u) == 0 && atomic_load(&version) == before ? &e->events : NULL;
+}
+
+void epollreg_remask(struct reg *r) {
+  if (r->indexed)
+    r->events = GET(entries[r - epollreg_regs].events);
 }
 
 /* -- tags -- */

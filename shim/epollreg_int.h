@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #define REG_MAX   32768u
 #define REG_CONNS 16384u /* no more records than these for the sake of connections: the rest is for pending ones */
@@ -44,6 +45,11 @@ extern struct lock epollreg_lock;
 /* What epoll_wait() will say of it: its events or data are new, or it is about to go. Under the lock. */
 void epollreg_index(struct reg *r);
 void epollreg_unindex(struct reg *r);
+/* Where the mask of a level-triggered registration stands that a MOD changes the mask of and nothing else: no lock is
+ * needed for it. NULL: it is not known as such. */
+_Atomic uint32_t *epollreg_mask(int epfd, int fd, const struct epoll_event *ev);
+/* What was put there since is the record's. Under the lock. */
+void epollreg_remask(struct reg *r);
 
 /* Has a one-shot registration fired? Read from /proc/self/fdinfo, the only place that tells. */
 bool epollreg_disarmed(int epfd, int fd);
