@@ -371,10 +371,9 @@ static int hook_locked(struct sock *s, struct pending *p, int epfd, int op, int 
 
 /* A connection's registration of which nothing needs to be written down. Servers change masks all the time. */
 static bool by_itself(uint8_t flags, int epfd, int op, int fd, struct epoll_event *ev, int *rc) {
-  _Atomic uint32_t *mask = NULL;
-  if (op == EPOLL_CTL_DEL || ((flags & FDF_EPREG) && op != EPOLL_CTL_MOD) ||
-      (!(flags & FDF_EPREG) && !(ev->events & EPOLLET)) ||
-      ((flags & FDF_EPREG) && !(mask = epollreg_mask(epfd, fd, ev))))
+  bool known = flags & FDF_EPREG;
+  _Atomic uint32_t *mask = known && op == EPOLL_CTL_MOD ? epollreg_mask(epfd, fd, ev) : NULL;
+  if (known ? !mask : !(ev->events & EPOLLET)) /* a DEL of what is not known has gone its way before */
     return false;
   uint32_t events = ev->events;
   *rc = libc_real()->epoll_ctl(epfd, op, fd, ev);

@@ -76,7 +76,7 @@ int wait_epoll(int epfd, struct epoll_event *events, int max, const struct wait_
     if (n < 0)
       return -1;
     int stripped = wait_epoll_strip(events, n, &useful);
-    int out = epollreg_any ? wait_epoll_pieces(epfd, events, stripped) : stripped;
+    int out = wait_epoll_pieces(epfd, events, stripped);
     useful |= out < stripped;
     errno = keep;
     if (out > 0 || (last && n == 0))

@@ -45,6 +45,8 @@ int wait_pieces(struct pollfd *fds, nfds_t n) {
 int wait_epoll_pieces(int epfd, struct epoll_event *events, int n) {
   const uint32_t news = EPOLLERR | EPOLLHUP | EPOLLRDHUP, readable = EPOLLIN | EPOLLRDNORM;
   int out = 0;
+  if (!atomic_load_explicit(&epollreg_any, memory_order_relaxed))
+    return n;
   for (int i = 0; i < n; i++) {
     struct epoll_event e = events[i];
     uint32_t asked;

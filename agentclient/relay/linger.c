@@ -10,19 +10,13 @@
  */
 #include "internal.h"
 
+#include "agentclient/daemon/clock.h"
+
 #include <errno.h>
 #include <linux/sockios.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-static int64_t now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* Bytes that the peer has not acknowledged, or that were never sent. */
 static int outstanding(const struct passage *p) {
@@ -50,7 +44,7 @@ bool linger_begin(struct lingering *l, struct passage *p) {
     l->refused++;
     return false;
   }
-  p->linger_until_ms = now_ms() + LINGER_MS;
+  p->linger_until_ms = clock_ms() + LINGER_MS;
   p->lingers = true;
   TAILQ_INSERT_TAIL(&l->all, p, linger_link);
   l->count++;
@@ -59,7 +53,7 @@ bool linger_begin(struct lingering *l, struct passage *p) {
 
 bool linger_over(struct passage *p) {
   int left = outstanding(p);
-  int64_t now = now_ms();
+  int64_t now = clock_ms();
   if (left != p->linger_left)
     p->linger_until_ms = now + LINGER_MS;
   p->linger_left = left;

@@ -6,6 +6,8 @@
  */
 #include "internal.h"
 
+#include "agentclient/daemon/clock.h"
+
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
@@ -16,7 +18,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BATCH 32
@@ -170,12 +171,6 @@ static void tick(struct lane *r) {
   }
 }
 
-static int64_t now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void *lane_thread(void *arg) {
   struct lane *r = arg;
   int64_t next_tick_ms = 0;
@@ -201,9 +196,9 @@ static void *lane_thread(void *arg) {
     }
     while (overs > 0) /* after the batch: its events point into them */
       end(r, over[--overs]);
-    if (r->lingering.count && now_ms() >= next_tick_ms) {
+    if (r->lingering.count && clock_ms() >= next_tick_ms) {
       tick(r);
-      next_tick_ms = now_ms() + LINGER_TICK_MS;
+      next_tick_ms = clock_ms() + LINGER_TICK_MS;
     }
   }
   if (scratch)

@@ -7,11 +7,11 @@
  *
  * Prints what each call answered. $SCENARIO_MARKER is what it writes; it tries to, whatever connect() said.
  */
+#include "enfile.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -82,15 +81,7 @@ static rlim_t address_space(void) {
 /* By a filter of this thread alone, for it cannot be taken away again. */
 static void no_files(void) {
   static const unsigned makers[] = {SYS_socket, SYS_openat, SYS_memfd_create, SYS_pipe2, SYS_eventfd2};
-  enum { N = sizeof makers / sizeof makers[0] };
-  struct sock_filter f[N + 3];
-  f[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-  for (unsigned i = 0; i < N; i++)
-    f[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, makers[i], (uint8_t)(N - i), 0);
-  f[N + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-  f[N + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENFILE);
-  struct sock_fprog p = {.len = N + 3, .filter = f};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) != 0)
+  if (!enfile_from_now(makers, sizeof makers / sizeof makers[0]))
     _exit(4);
 }
 

@@ -110,14 +110,20 @@ static bool live_becomes(uint64_t live, uint64_t lingering) {
   return false;
 }
 
+/* Full, closed, and the relay has it. Bytes written. */
+static size_t close_full(struct rig *r) {
+  open_small(r);
+  size_t n = fill(r);
+  close_ours(r);
+  assert_true(live_becomes(1, 1));
+  return n;
+}
+
 static void test_all_comes_though_the_peer_ends_first(void **state) {
   (void)state;
   for (int relayed = 0; relayed < 2; relayed++) {
     struct rig r;
-    open_small(&r);
-    size_t n = fill(&r);
-    close_ours(&r);
-    assert_true(live_becomes(1, 1));
+    size_t n = close_full(&r);
     assert_int_equal(asked, relayed + 1);
     rig_send_record(&r, RECORD_ALERT, bye, 2);
     shutdown(r.peer_fd, SHUT_WR);
@@ -130,10 +136,7 @@ static void test_all_comes_though_the_peer_ends_first(void **state) {
 static void test_it_ends_when_all_is_acknowledged(void **state) {
   (void)state;
   struct rig r;
-  open_small(&r);
-  size_t n = fill(&r);
-  close_ours(&r);
-  assert_true(live_becomes(1, 1));
+  size_t n = close_full(&r);
   hear_all(&r, n);
   assert_true(live_becomes(0, 0));
   rig_close(&r);
@@ -232,10 +235,7 @@ static void test_a_forged_end_is_none(void **state) {
   (void)state;
   struct rig r;
   uint8_t wire[100];
-  open_small(&r);
-  fill(&r);
-  close_ours(&r);
-  assert_true(live_becomes(1, 1));
+  close_full(&r);
   size_t n = rig_seal(&r, RECORD_ALERT, bye, 2, wire);
   wire[n - 1] ^= 1;
   assert_int_equal(send(r.peer_fd, wire, n - 1, 0), n - 1);
@@ -250,10 +250,7 @@ static void test_a_reset_by_the_peer_ends_it(void **state) {
   (void)state;
   struct rig r;
   const struct linger hard = {1, 0};
-  open_small(&r);
-  fill(&r);
-  close_ours(&r);
-  assert_true(live_becomes(1, 1));
+  close_full(&r);
   setsockopt(r.peer_fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
   close(r.peer_fd);
   r.peer_fd = -1;
@@ -265,10 +262,7 @@ static void test_a_reset_by_the_peer_ends_it(void **state) {
 static void test_the_end_of_the_relay(void **state) {
   (void)state;
   struct rig r;
-  open_small(&r);
-  size_t n = fill(&r);
-  close_ours(&r);
-  assert_true(live_becomes(1, 1));
+  size_t n = close_full(&r);
   relay_free(relay);
   hear_all(&r, n);
   rig_close(&r);

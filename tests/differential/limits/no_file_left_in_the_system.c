@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "limits.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include "../../programs/enfile.h"
 
 /* What makes an open file answers ENFILE from now on, in this thread. (What only makes a number does not.) */
 static void no_file_left(void) {
@@ -13,15 +9,7 @@ static void no_file_left(void) {
                                     SYS_openat,        SYS_openat2,       SYS_pipe2,        SYS_eventfd2,
                                     SYS_signalfd4,     SYS_epoll_create1, SYS_memfd_create, SYS_pidfd_open,
                                     SYS_inotify_init1, SYS_timerfd_create};
-  enum { N = sizeof makers / sizeof makers[0] };
-  struct sock_filter f[N + 3];
-  f[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-  for (unsigned i = 0; i < N; i++)
-    f[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, makers[i], (uint8_t)(N - i), 0);
-  f[N + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-  f[N + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENFILE);
-  struct sock_fprog p = {.len = N + 3, .filter = f};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &p) != 0)
+  if (!enfile_from_now(makers, sizeof makers / sizeof makers[0]))
     give_up("seccomp");
 }
 

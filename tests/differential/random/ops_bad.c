@@ -12,15 +12,6 @@
 #include <limits.h>
 #include <sys/mman.h>
 
-#define AGAIN(expr)                                                                                                  \
-  __extension__({                                                                                                    \
-    long again_;                                                                                                     \
-    do                                                                                                               \
-      again_ = (long)(expr);                                                                                         \
-    while (again_ == -1 && errno == EINTR);                                                                          \
-    again_;                                                                                                          \
-  })
-
 /* NULL, an address of the kernel's, one that nothing is mapped at, one that may not be touched. */
 static void *nowhere(void) {
   static void *none;

@@ -5,15 +5,6 @@
  */
 #include "random.h"
 
-#define AGAIN(expr)                                                                                                  \
-  __extension__({                                                                                                    \
-    long again_;                                                                                                     \
-    do                                                                                                               \
-      again_ = (long)(expr);                                                                                         \
-    while (again_ == -1 && errno == EINTR);                                                                          \
-    again_;                                                                                                          \
-  })
-
 struct reading {
   int fd;
   uint8_t *buf;

@@ -11,14 +11,6 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 
-#define AGAIN(expr)                                                                                                  \
-  __extension__({                                                                                                    \
-    long again_;                                                                                                     \
-    do                                                                                                               \
-      again_ = (long)(expr);                                                                                         \
-    while (again_ == -1 && errno == EINTR);                                                                          \
-    again_;                                                                                                          \
-  })
 enum { PIECES = 1024 };
 
 /* Cuts n bytes at p into random pieces, some of them empty. Returns how many. */

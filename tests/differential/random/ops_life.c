@@ -4,16 +4,6 @@
  */
 #include "random.h"
 
-/* The answer of a call that may be interrupted: signals come at any time where a seed has them. */
-#define AGAIN(expr)                                                                                                  \
-  __extension__({                                                                                                    \
-    long again_;                                                                                                     \
-    do                                                                                                               \
-      again_ = (long)(expr);                                                                                         \
-    while (again_ == -1 && errno == EINTR);                                                                          \
-    again_;                                                                                                          \
-  })
-
 static bool room(void) { return me->count < NUMBERS - 6 && W->objects < OBJECTS - 4 && W->conns < CONNS - 2; }
 
 static void op_socket(void) {

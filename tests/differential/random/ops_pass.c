@@ -8,16 +8,10 @@
  */
 #include "random.h"
 
+#include "../passing.h"
+
 #include <sys/wait.h>
 
-#define AGAIN(expr)                                                                                                  \
-  __extension__({                                                                                                    \
-    long again_;                                                                                                     \
-    do                                                                                                               \
-      again_ = (long)(expr);                                                                                         \
-    while (again_ == -1 && errno == EINTR);                                                                          \
-    again_;                                                                                                          \
-  })
 #define MUCH 8000u
 
 static bool ends(const struct connection *c) {
@@ -121,17 +115,7 @@ static void op_helper(void) {
 }
 
 /* ---- SCM_RIGHTS ---- */
-static long pass(int u, int fd) {
-  char b = 'x', control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(h), &fd, sizeof fd);
-  return AGAIN(sendmsg(u, &m, 0));
-}
+static long pass(int u, int fd) { return AGAIN(send_fd(u, fd)); }
 
 /* A process that was there before, and that svidwrap is not in. */
 static void op_stranger(void) {

@@ -6,15 +6,6 @@
  */
 #include "random.h"
 
-#define AGAIN(expr)                                                                                                  \
-  __extension__({                                                                                                    \
-    long again_;                                                                                                     \
-    do                                                                                                               \
-      again_ = (long)(expr);                                                                                         \
-    while (again_ == -1 && errno == EINTR);                                                                          \
-    again_;                                                                                                          \
-  })
-
 static const unsigned masks[] = {EPOLLIN,
                                  EPOLLOUT,
                                  EPOLLIN | EPOLLOUT,

@@ -35,6 +35,16 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The answer of a call that may be interrupted: signals come at any time where a seed has them. */
+#define AGAIN(expr)                                                                                                  \
+  __extension__({                                                                                                    \
+    long again_;                                                                                                     \
+    do                                                                                                               \
+      again_ = (long)(expr);                                                                                         \
+    while (again_ == -1 && errno == EINTR);                                                                          \
+    again_;                                                                                                          \
+  })
+
 enum {
   WORKERS = 5,     /* processes of one seed */
   NUMBERS = 28,    /* descriptors that a worker knows of */

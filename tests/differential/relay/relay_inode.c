@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay.h"
 
+#include "../passing.h"
+
 #include <sys/stat.h>
 
 static bool same_inode(int fd, ino_t inode) {
@@ -28,15 +30,7 @@ SCENARIO("Does a descriptor that is passed on keep its inode, for who passes it 
     say("the same: %d", same_inode(d, st.st_ino));
     _exit(0);
   }
-  char b = 'x', control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(h), &s, sizeof s);
-  CALL(sendmsg(u[0], &m, 0));
+  CALL(send_fd(u[0], s));
   child_status(kid);
   say("the same: %d", same_inode(s, st.st_ino));
   say("another one: %d", same_inode(c, st.st_ino));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay.h"
 
+#include "../passing.h"
+
 SCENARIO("A stranger gets the descriptor: do the sender's own numbers go on working?") {
   int s, c, u[2];
   pair(&s, &c);
@@ -21,15 +23,8 @@ SCENARIO("A stranger gets the descriptor: do the sender's own numbers go on work
     say("wrote %zu", write_all(d, 1000, 0, 1000));
     _exit(0);
   }
-  char b = 'x', control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(h), &s, sizeof s);
-  CALL(sendmsg(u[0], &m, 0));
+  char b;
+  CALL(send_fd(u[0], s));
   say("wrote %zu", write_all(c, 1000, 0, 1000));
   say("read %zu", read_all(c, 1000, 0, 1000));
   child_status(kid);

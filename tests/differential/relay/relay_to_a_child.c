@@ -2,20 +2,11 @@
 #include "relay.h"
 
 #include "../bypass/bypass.h"
+#include "../passing.h"
 
 /* A server passes its connections to workers of its own (Node's cluster, Apache's event thread): wrapped, of the same
  * session, running already when the connection comes. */
-static void pass(int u, int fd) {
-  char b = 'x', control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(h), &fd, sizeof fd);
-  CALL(sendmsg(u, &m, 0));
-}
+static void pass(int u, int fd) { CALL(send_fd(u, fd)); }
 
 static int receive(int u) {
   int d = -1;
