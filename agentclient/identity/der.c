@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 /* A reply is at most 16 MiB; a chain or bundle of more certificates than this is a mistake or an attack. */
 #define CERTIFICATES_MAX 1024
@@ -33,7 +34,9 @@ STACK_OF(X509) * identity_certificates(const struct identity_bytes *der, char *w
       identity_refuse(why, why_len, "out of memory");
       goto fail;
     }
+    X509_check_purpose(cert, -1, 0); /* decodes the extensions now, and not at first use, by two threads at once */
   }
+  ERR_clear_error(); /* what is wrong with them is for the rules to say */
   return all;
 fail:
   ERR_clear_error();

@@ -5,6 +5,7 @@
  */
 #include "support_verify.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -226,6 +227,44 @@ static void the_cache_is_of_one_identity(void **state) {
   pki_svid_free(s);
 }
 
+struct judge {
+  struct identity *id;
+  struct pki_svid *peer;
+  pthread_barrier_t *both;
+  int rc;
+};
+
+static void *judges(void *arg) {
+  struct judge *j = arg;
+  pthread_barrier_wait(j->both);
+  j->rc = verify_at(j->id, j->peer->cert, j->peer->chain, time(NULL)).rc;
+  return NULL;
+}
+
+/* What OpenSSL finds out about a root at its first use is written down before threads share it: ThreadSanitizer,
+ * which does not see that library's own atomics, sees a write otherwise. */
+static void two_threads_may_be_the_first_to_judge_by_a_root(void **state) {
+  pthread_barrier_t both;
+  (void)state;
+  for (int turn = 0; turn < 30; turn++) {
+    struct identity *id = pki_identity(w.me, (struct pki_ca *[]){w.ca, NULL});
+    struct judge j[2];
+    pthread_t thread[2];
+    assert_int_equal(pthread_barrier_init(&both, NULL, 2), 0);
+    for (int i = 0; i < 2; i++) {
+      j[i] = (struct judge){id, pki_issue(w.ca, &(struct pki_leaf){0}), &both, -1};
+      assert_int_equal(pthread_create(&thread[i], NULL, judges, &j[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+      pthread_join(thread[i], NULL);
+      assert_int_equal(j[i].rc, 0);
+      pki_svid_free(j[i].peer);
+    }
+    pthread_barrier_destroy(&both);
+    identity_unref(id);
+  }
+}
+
 /* A cached leaf with another chain is another question. */
 static void a_tampered_certificate_is_not_found_in_the_cache(void **state) {
   struct pki_svid *s = pki_issue(w.ca, &(struct pki_leaf){0});
@@ -310,6 +349,7 @@ int main(void) {
       cmocka_unit_test(an_expired_root_is_no_root),
       cmocka_unit_test(a_cached_path_expires_with_its_certificates),
       cmocka_unit_test(the_cache_is_of_one_identity),
+      cmocka_unit_test(two_threads_may_be_the_first_to_judge_by_a_root),
       cmocka_unit_test(a_tampered_certificate_is_not_found_in_the_cache),
       cmocka_unit_test(a_revoked_certificate_is_refused),
       cmocka_unit_test(a_revoked_intermediate_takes_its_leaves_along),
