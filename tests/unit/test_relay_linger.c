@@ -17,13 +17,13 @@ static const uint8_t bye[2] = {1, 0};
 
 static struct relay *relay;
 static unsigned asked;
-static bool takes, slow, speaks;
+static bool takes, slow, speaks, leaving;
 static struct rig *spoken_by;
 
 /* What the shim and the daemon do between them. */
 static int stay(struct conn *c, int fd, int *theirs) {
   int pair[2];
-  if (gettid() != getpid()) /* the relay's own last close: in the daemon it has nobody to ask */
+  if (leaving || gettid() != getpid()) /* the relay's own last close: in the daemon it has nobody to ask */
     return -1;
   asked++;
   if (!takes)
@@ -51,14 +51,15 @@ static int set_up(void **state) {
   conn_stay_behind = stay;
   asked = 0;
   takes = true;
-  slow = speaks = false;
+  slow = speaks = leaving = false;
   return relay ? 0 : -1;
 }
 
 static int tear_down(void **state) {
   (void)state;
-  conn_stay_behind = NULL; /* what the relay ends here itself has nobody to ask either */
-  relay_free(relay);
+  leaving = true;
+  relay_free(relay); /* its threads have looked at what follows until then */
+  conn_stay_behind = NULL;
   return 0;
 }
 
