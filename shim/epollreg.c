@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * epollreg.c - the records of epollreg.h, and epoll_ctl() on a number whose connect() is pending.
+ * epollreg.c - what epollreg.h promises: epoll_ctl() on a number whose connect() is pending, and what becomes of its
+ * registrations. The records themselves are kept in epollreg_records.c.
  *
  * Every change of a record and of the kernel's set behind it happens under one lock, so that a connect()
  * in another thread finds all registrations. A record belongs to a number, as in the kernel.
@@ -16,19 +17,8 @@
 #include <errno.h>
 #include <string.h>
 
-struct reg epollreg_regs[REG_MAX];
-
 _Atomic bool epollreg_any;
 struct lock epollreg_lock;
-static uint32_t buckets[BUCKETS];     /* index + 1 of the first record of a number */
-static uint32_t free_regs;            /* index + 1 */
-static uint32_t used_regs, live_regs; /* records ever used, and in use */
-static int watched_by[EPFDS];         /* epoll descriptors + 1 that occur in records */
-static bool watched_by_more;
-
-static struct reg *at(uint32_t link) { return link ? &epollreg_regs[link - 1] : NULL; }
-static uint32_t link_of(const struct reg *r) { return (uint32_t)(r - epollreg_regs) + 1; }
-static uint32_t *bucket(int fd) { return &buckets[(unsigned)fd % BUCKETS]; }
 
 void epollreg_fork_prepare(void) {
   lock_signals saved; /* the caller has signals blocked, and blocks them until epollreg_fork_done() */
@@ -38,94 +28,6 @@ void epollreg_fork_prepare(void) {
 void epollreg_fork_done(void) {
   lock_signals all = ~(lock_signals)0;
   lock_drop(&epollreg_lock, &all);
-}
-
-/* -- records -- */
-
-static struct reg *find(int epfd, int fd) {
-  for (struct reg *r = at(*bucket(fd)); r; r = at(r->next)) {
-    if (r->fd == fd && r->epfd == epfd)
-      return r;
-  }
-  return NULL;
-}
-
-static void remember_epfd(int epfd) {
-  for (int i = 0; i < EPFDS; i++) {
-    if (watched_by[i] == epfd + 1)
-      return;
-  }
-  for (int i = 0; i < EPFDS; i++) {
-    if (watched_by[i] == 0) {
-      watched_by[i] = epfd + 1;
-      return;
-    }
-  }
-  watched_by_more = true;
-}
-
-static struct reg *reg_new(int epfd, int fd, const struct epoll_event *ev) {
-  struct reg *r = at(free_regs);
-  if (r)
-    free_regs = r->next;
-  else if (used_regs < REG_MAX)
-    r = &epollreg_regs[used_regs++];
-  else
-    return NULL; /* the program will see a readiness too early, and its write() will say EAGAIN */
-  *r = (struct reg){
-      .epfd = epfd, .fd = fd, .events = ev->events, .data = ev->data.u64, .state = REG_KERNEL, .reply = -1};
-  r->next = *bucket(fd);
-  *bucket(fd) = link_of(r);
-  live_regs++;
-  epollreg_index(r);
-  atomic_fetch_or(&fdtab_flags[fd], FDF_EPREG);
-  if ((unsigned)epfd < FDTAB_MAX)
-    atomic_fetch_or(&fdtab_flags[epfd], FDF_EPREG);
-  remember_epfd(epfd);
-  return r;
-}
-
-static void reg_say(struct reg *r, const struct epoll_event *ev) {
-  r->events = ev->events;
-  r->data = ev->data.u64;
-  epollreg_index(r);
-}
-
-static void unlink_pending(struct reg *r) {
-  if (!r->p)
-    return;
-  uint32_t *l = &r->p->regs;
-  while (*l && at(*l) != r)
-    l = &at(*l)->pnext;
-  if (*l)
-    *l = r->pnext;
-  r->p = NULL;
-}
-
-static void link_pending(struct reg *r, struct pending *p) {
-  atomic_store(&epollreg_any, true);
-  r->p = p;
-  r->pnext = p->regs;
-  p->regs = link_of(r);
-}
-
-static void reg_free(struct reg *r) {
-  unlink_pending(r);
-  epollreg_unindex(r);
-  live_regs--;
-  uint32_t *l = bucket(r->fd);
-  bool more = false;
-  for (struct reg *o = at(*l); o; o = at(o->next))
-    more |= o != r && o->fd == r->fd;
-  while (*l && at(*l) != r)
-    l = &at(*l)->next;
-  if (*l)
-    *l = r->next;
-  if (!more && (unsigned)r->fd < FDTAB_MAX)
-    atomic_fetch_and(&fdtab_flags[r->fd], (uint8_t)~FDF_EPREG);
-  r->state = REG_FREE;
-  r->next = free_regs;
-  free_regs = link_of(r);
 }
 
 /* -- the reply socket in an epoll set -- */
@@ -139,7 +41,7 @@ static int kernel_ctl(int epfd, int op, int fd, uint32_t events, uint64_t data) 
  * set already, its record gone or disarmed; else -1. 0, or -1 and errno. */
 static int arrange(struct pending *p, int epfd, int orphan) {
   struct reg *armed = NULL;
-  for (struct reg *r = at(p->regs); r; r = at(r->pnext)) {
+  for (struct reg *r = reg_at(p->regs); r; r = reg_at(r->pnext)) {
     if (r->epfd != epfd)
       continue;
     if (r->holds)
@@ -170,7 +72,7 @@ static int let_go(struct reg *r) {
 }
 
 static void arrange_all(struct pending *p) {
-  for (struct reg *r = at(p->regs); r; r = at(r->pnext))
+  for (struct reg *r = reg_at(p->regs); r; r = reg_at(r->pnext))
     arrange(p, r->epfd, -1);
 }
 
@@ -187,7 +89,7 @@ void epollreg_lost(struct pending *p) {
   lock_signals saved;
   int keep = errno;
   lock_take(&epollreg_lock, &saved);
-  for (struct reg *r = at(p->regs); r; r = at(r->pnext)) {
+  for (struct reg *r = reg_at(p->regs); r; r = reg_at(r->pnext)) {
     if (r->holds)
       kernel_ctl(r->epfd, EPOLL_CTL_DEL, r->reply, 0, 0);
     r->holds = false;
@@ -205,7 +107,7 @@ static void take_out(struct reg *r, struct pending *p) {
     return;
   }
   r->state = disarmed ? REG_DISARMED : REG_PENDING;
-  link_pending(r, p);
+  reg_link(r, p);
 }
 
 void epollreg_out(struct pending *p, int fd) {
@@ -214,8 +116,8 @@ void epollreg_out(struct pending *p, int fd) {
     return;
   int keep = errno;
   lock_take(&epollreg_lock, &saved);
-  for (struct reg *r = at(*bucket(fd)), *next; r; r = next) {
-    next = at(r->next);
+  for (struct reg *r = reg_first(fd), *next; r; r = next) {
+    next = reg_at(r->next);
     if (r->fd == fd && (r->state == REG_KERNEL || r->state == REG_MUTED)) {
       epollreg_remask(r);
       take_out(r, p);
@@ -237,7 +139,7 @@ static void put_in(struct reg *r) {
 
 /* True for the one process that gets the reply socket out of this set. */
 static bool wins(struct pending *p, int epfd) {
-  for (struct reg *r = at(p->regs); r; r = at(r->pnext)) {
+  for (struct reg *r = reg_at(p->regs); r; r = reg_at(r->pnext)) {
     if (r->epfd != epfd || !r->holds)
       continue;
     r->holds = false;
@@ -252,13 +154,13 @@ void epollreg_back(struct pending *p, bool keep) {
   int keep_errno = errno;
   lock_take(&epollreg_lock, &saved);
   while (p->regs) {
-    int epfd = at(p->regs)->epfd;
+    int epfd = reg_at(p->regs)->epfd;
     bool won = wins(p, epfd);
-    for (struct reg *r = at(p->regs), *next; r; r = next) {
-      next = at(r->pnext);
+    for (struct reg *r = reg_at(p->regs), *next; r; r = next) {
+      next = reg_at(r->pnext);
       if (r->epfd != epfd)
         continue;
-      unlink_pending(r);
+      reg_unlink(r);
       if (won)
         put_in(r);
       r->state = r->state == REG_DISARMED || r->state == REG_MUTED ? REG_MUTED : REG_KERNEL;
@@ -276,7 +178,7 @@ void epollreg_gone(struct pending *p) {
     return;
   lock_take(&epollreg_lock, &saved);
   while (p->regs)
-    reg_free(at(p->regs)); /* the kernel drops the registration with the reply socket's last number */
+    reg_free(reg_at(p->regs)); /* the kernel drops the registration with the reply socket's last number */
   lock_drop(&epollreg_lock, &saved);
 }
 
@@ -304,7 +206,7 @@ static int pending_add(struct pending *p, int epfd, int fd, const struct epoll_e
   if (!r)
     return fail(ENOSPC);
   r->state = REG_PENDING;
-  link_pending(r, p);
+  reg_link(r, p);
   if (arrange(p, epfd, -1) == 0)
     return 0;
   int failed = errno;
@@ -353,12 +255,12 @@ static void note(struct reg *r, int epfd, int op, int fd, const struct epoll_eve
  * (wait_pieces.c): who asks for edges reads until there is nothing anyway. */
 static bool remembered(struct sock *s, int op, int fd, const struct epoll_event *ev) {
   if (s && atomic_load(&s->kind) == SOCK_CONN)
-    return op != EPOLL_CTL_DEL && ev && !(ev->events & EPOLLET) && live_regs < REG_CONNS;
+    return op != EPOLL_CTL_DEL && ev && !(ev->events & EPOLLET) && reg_room_for_conns();
   return op == EPOLL_CTL_ADD && (fdtab_plain(fd) || shared_is(fd));
 }
 
 static int hook_locked(struct sock *s, struct pending *p, int epfd, int op, int fd, struct epoll_event *ev) {
-  struct reg *r = find(epfd, fd);
+  struct reg *r = reg_find(epfd, fd);
   if (r && r->p)
     return pending_ctl(r, op, ev);
   if (!r && p && op == EPOLL_CTL_ADD && atomic_load(&s->kind) == SOCK_PENDING)
@@ -420,29 +322,15 @@ void epollreg_ctl(int epfd, int op, int fd, const struct epoll_event *ev) {
   if ((unsigned)fd >= FDTAB_MAX)
     return;
   lock_take(&epollreg_lock, &saved);
-  note(find(epfd, fd), epfd, op, fd, ev, op == EPOLL_CTL_ADD);
+  note(reg_find(epfd, fd), epfd, op, fd, ev, op == EPOLL_CTL_ADD);
   lock_drop(&epollreg_lock, &saved);
 }
 
 /* -- closing, and the listener's dup3() -- */
 
-static void forget_epfd(int epfd) {
-  bool known = watched_by_more;
-  for (int i = 0; i < EPFDS; i++) {
-    if (watched_by[i] == epfd + 1) {
-      watched_by[i] = 0;
-      known = true;
-    }
-  }
-  for (uint32_t i = 0; known && i < used_regs; i++) {
-    if (epollreg_regs[i].state != REG_FREE && epollreg_regs[i].epfd == epfd)
-      reg_free(&epollreg_regs[i]);
-  }
-}
-
 static void forget_number(int fd) {
-  for (struct reg *r = at(*bucket(fd)), *next; r; r = next) {
-    next = at(r->next);
+  for (struct reg *r = reg_first(fd), *next; r; r = next) {
+    next = reg_at(r->next);
     if (r->fd != fd)
       continue;
     struct pending *p = r->p;
@@ -462,7 +350,7 @@ void epollreg_forget(int fd) {
   int keep = errno;
   lock_take(&epollreg_lock, &saved);
   forget_number(fd);
-  forget_epfd(fd);
+  reg_forget_epfd(fd);
   lock_drop(&epollreg_lock, &saved);
   errno = keep;
 }
@@ -473,7 +361,7 @@ void epollreg_detach(int fd) {
     return;
   int keep = errno;
   lock_take(&epollreg_lock, &saved);
-  for (struct reg *r = at(*bucket(fd)); r; r = at(r->next)) {
+  for (struct reg *r = reg_first(fd); r; r = reg_at(r->next)) {
     if (r->fd != fd || (r->state != REG_KERNEL && r->state != REG_MUTED))
       continue;
     r->away = true;
@@ -492,7 +380,7 @@ void epollreg_rearm(int fd) {
     return;
   int keep = errno;
   lock_take(&epollreg_lock, &saved);
-  for (struct reg *r = at(*bucket(fd)); r; r = at(r->next)) {
+  for (struct reg *r = reg_first(fd); r; r = reg_at(r->next)) {
     if (r->fd != fd || !r->away)
       continue;
     r->away = false;
@@ -507,7 +395,7 @@ void epollreg_again(int epfd, int fd) {
   lock_signals saved;
   int keep = errno;
   lock_take(&epollreg_lock, &saved);
-  const struct reg *r = find(epfd, fd);
+  const struct reg *r = reg_find(epfd, fd);
   if (r && r->state == REG_KERNEL && (r->events & EPOLLONESHOT))
     kernel_ctl(epfd, EPOLL_CTL_MOD, fd, r->events, r->data);
   lock_drop(&epollreg_lock, &saved);

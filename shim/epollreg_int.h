@@ -8,6 +8,7 @@
 #include "lock.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -41,6 +42,18 @@ struct reg {
 
 extern struct reg epollreg_regs[REG_MAX];
 extern struct lock epollreg_lock;
+
+/* epollreg_records.c. Links are an index + 1; 0 and NULL: none. A bucket has other numbers in it, too. */
+static inline struct reg *reg_at(uint32_t link) { return link ? &epollreg_regs[link - 1] : NULL; }
+struct reg *reg_first(int fd);
+struct reg *reg_find(int epfd, int fd);
+struct reg *reg_new(int epfd, int fd, const struct epoll_event *ev); /* NULL: the table is full */
+void reg_say(struct reg *r, const struct epoll_event *ev);
+void reg_link(struct reg *r, struct pending *p);
+void reg_unlink(struct reg *r);
+void reg_free(struct reg *r);
+void reg_forget_epfd(int epfd); /* it is closed: its records go */
+bool reg_room_for_conns(void);
 
 /* What epoll_wait() will say of it: its events or data are new, or it is about to go. Under the lock. */
 void epollreg_index(struct reg *r);
