@@ -64,6 +64,35 @@ static int setup(void **state) {
 
 /* -- who -- */
 
+static int smc_option, smc_value; /* SO_DOMAIN or SO_PROTOCOL, and what it says */
+
+static int as_smc(int fd, int level, int name, void *value, socklen_t *len) {
+  int rc = getsockopt(fd, level, name, value, len);
+  if (rc == 0 && level == SOL_SOCKET && name == smc_option)
+    memcpy(value, &smc_value, sizeof smc_value);
+  return rc;
+}
+
+/* SMC falls back to TCP on its own socket, past ours: by its family, and by a protocol of the TCP families. Told by
+ * the kernel's answers, for few kernels have it. */
+static void smc_is_refused_where_tcp_would_be_protected(void **state) {
+  const int forms[][2] = {{SO_DOMAIN, 43}, {SO_PROTOCOL, 256}};
+  (void)state;
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    int fd = fake_socket(api, false);
+    smc_option = forms[i][0];
+    smc_value = forms[i][1];
+    libc_table.getsockopt = as_smc;
+    int rc = dial(fd, &fake_net.open), err = errno;
+    libc_table.getsockopt = getsockopt;
+    assert_int_equal(rc, -1);
+    assert_int_equal(err, EACCES);
+    assert_int_equal(fake_asked, 0);
+    assert_int_equal(getpeername(fd, &(struct sockaddr){0}, &(socklen_t){sizeof(struct sockaddr)}), -1);
+    fake_close(api, fd);
+  }
+}
+
 static void off_and_staged_is_told_and_never_asked(void **state) {
   (void)state;
   rule(RULES_OFF, 100, RULES_STAGED);
@@ -440,6 +469,7 @@ static void nothing_is_left_behind(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(smc_is_refused_where_tcp_would_be_protected),
       TEST(off_and_staged_is_told_and_never_asked),
       TEST(a_percentage_of_0_and_of_100_is_exact),
       TEST(half_of_them_is_some_of_both),
