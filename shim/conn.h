@@ -34,6 +34,8 @@ struct conn {
   uint8_t releases;       /* this process held the connection last: the last user releases the slot */
   _Atomic int lowat;      /* SO_RCVLOWAT as the program set it, kept here: the kernel would count sealed bytes */
   uint8_t counted;        /* this connection is counted in conn_unsent (under wlock) */
+  uint8_t *sealed;    /* where reads put what the network gave, size_sealed bytes; NULL: a buffer of the process */
+  size_t size_sealed; /* more than a few records, and more are taken at a time */
 };
 
 /* Told, with no lock held, of every alert that ended a connection: received, or sent because of what the

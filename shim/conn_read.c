@@ -312,6 +312,8 @@ static ssize_t read_with(struct conn_op *op, struct conn_cursor *cur, uint8_t *b
 /* Under the read lock: what can be read now. 0: end of stream, -EAGAIN: nothing. */
 static ssize_t read_locked(struct conn_op *op, struct conn_cursor *cur) {
   uint8_t small[CONN_STACK], *large = NULL;
+  if (op->c->sealed)
+    return read_with(op, cur, op->c->sealed, op->c->size_sealed);
   if (cur->left + RECORD_OVERHEAD + 1 > sizeof small)
     large = conn_scratch_get(); /* no memory: little by little */
   ssize_t n = large ? read_with(op, cur, large, CONN_SCRATCH) : read_with(op, cur, small, sizeof small);

@@ -7,12 +7,20 @@
 
 #include "relay.h"
 #include "shim/conn.h"
+#include "shim/record/record.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#define PIPE_BYTES 131072u /* 8 records; with 4, each end wakes the other twice as often */
-#define PIPE_TURNS 8       /* pieces of that size a connection may move in a row: then it is the others' turn */
+/* Full records that are moved at a time: with 4, each end wakes the other twice as often; with 16, the program sleeps
+ * while they are opened. To take just as many at once, conn_readv() wants room for all but one of their overheads. */
+#define PIPE_RECORDS 8u
+#define PIPE_SEALED  (PIPE_RECORDS * (RECORD_PLAIN_MAX + RECORD_OVERHEAD))
+#define PIPE_BYTES   (PIPE_SEALED - RECORD_OVERHEAD)
+#define PIPE_TURNS   8 /* pieces of that size a connection may move in a row: then it is the others' turn */
+/* Of the program's end, asked for: the kernel doubles it, where a socket has once as much by itself. Two pieces then have
+ * room, and the next is opened while the program reads. */
+#define PIPE_SNDBUF 212992
 
 /* What one side gave and the other could not take yet. */
 struct pipe_rest {
@@ -63,7 +71,7 @@ bool linger_begin(struct lingering *l, struct passage *p);
 bool linger_over(struct passage *p); /* looks; to be asked every now and then */
 void linger_end(struct lingering *l, struct passage *p);
 
-/* Moves what can be moved now; scratch: PIPE_BYTES. Sets p->dead when the connection is over. */
+/* Moves what can be moved now; scratch: PIPE_BYTES, beside those of conn.sealed. Sets p->dead when the connection is over. */
 void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events);
 /* What its two legs wait for now. */
 uint32_t passage_tcp_events(const struct passage *p);

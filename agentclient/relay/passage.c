@@ -117,7 +117,7 @@ static void outward(struct passage *p, uint8_t *scratch) {
   if (!give_rest(p, &p->outward, to_network))
     return;
   for (int turn = 0; turn < PIPE_TURNS && !p->outward_ended && !p->dead; turn++) {
-    ssize_t n = recv(p->pair.fd, scratch, PIPE_BYTES, MSG_DONTWAIT);
+    ssize_t n = recv(p->pair.fd, scratch, PIPE_RECORDS * RECORD_PLAIN_MAX, MSG_DONTWAIT);
     if (n < 0) {
       if (passing(errno))
         return;

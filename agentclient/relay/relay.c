@@ -130,6 +130,8 @@ static void begin(struct lane *r, struct passage *p, uint8_t *scratch) {
   pthread_mutex_lock(&r->lock);
   TAILQ_INSERT_TAIL(&r->all, p, link);
   pthread_mutex_unlock(&r->lock);
+  p->conn.sealed = scratch + PIPE_BYTES;
+  p->conn.size_sealed = PIPE_SEALED;
   if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, p->tcp.fd, &t) != 0 ||
       epoll_ctl(r->epoll, EPOLL_CTL_ADD, p->pair.fd, &q) != 0)
     p->dead = true;
@@ -175,7 +177,7 @@ static void *lane_thread(void *arg) {
   struct lane *r = arg;
   int64_t next_tick_ms = 0;
   struct epoll_event event[BATCH];
-  uint8_t *scratch = malloc(PIPE_BYTES);
+  uint8_t *scratch = malloc(PIPE_BYTES + PIPE_SEALED);
   while (scratch && !leaving(r)) {
     int n = epoll_wait(r->epoll, event, BATCH, r->lingering.count ? LINGER_TICK_MS : -1);
     struct passage *over[BATCH];
@@ -201,11 +203,11 @@ static void *lane_thread(void *arg) {
       next_tick_ms = clock_ms() + LINGER_TICK_MS;
     }
   }
-  if (scratch)
-    OPENSSL_cleanse(scratch, PIPE_BYTES);
-  free(scratch);
   while (!TAILQ_EMPTY(&r->all))
     end(r, TAILQ_FIRST(&r->all));
+  if (scratch)
+    OPENSSL_cleanse(scratch, PIPE_BYTES + PIPE_SEALED);
+  free(scratch);
   return NULL;
 }
 
@@ -258,6 +260,7 @@ int relay_take(struct relay *relay, struct arena_slot *slot, int tcp, int pair, 
     close(pair);
     return rc;
   }
+  setsockopt(pair, SOL_SOCKET, SO_SNDBUF, &(int){PIPE_SNDBUF}, sizeof(int));
   p->slot = slot;
   p->pid = pid;
   p->fin_last = slot->r_shut;

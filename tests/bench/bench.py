@@ -304,6 +304,9 @@ def relay_table(variants, options, report):
             rate, spent = (statistics.median(a / b for a, b in zip(t[name], t["record"])) for t in (got, cpu))
             report.notes.append(f"{name}, {label}: {rate:.0%} of the record engine's rate, {spent:.0%} of its bytes a CPU "
                                 f"second")
+    with open("/proc/sys/net/ipv4/tcp_congestion_control") as f:
+        report.notes.append(f"congestion control: {f.read().strip()} (bbr paces by timers, which cost a sender much where "
+                            "its receiver is slower; sysctl in a network namespace of one's own compares)")
     for process, _, _ in servers.values():
         variant.stage.stop(process)
 
