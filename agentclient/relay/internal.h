@@ -18,8 +18,8 @@
 #define PIPE_SEALED  (PIPE_RECORDS * (RECORD_PLAIN_MAX + RECORD_OVERHEAD))
 #define PIPE_BYTES   (PIPE_SEALED - RECORD_OVERHEAD)
 #define PIPE_TURNS   8 /* pieces of that size a connection may move in a row: then it is the others' turn */
-/* Of the program's end, asked for: the kernel doubles it, where a socket has once as much by itself. Two pieces then have
- * room, and the next is opened while the program reads. */
+/* Of the program's end, asked for: the kernel doubles it, where a socket has once as much by itself. Two pieces then
+ * have room, and the next is opened while the program reads. */
 #define PIPE_SNDBUF 212992
 
 /* What one side gave and the other could not take yet. */
@@ -71,7 +71,8 @@ bool linger_begin(struct lingering *l, struct passage *p);
 bool linger_over(struct passage *p); /* looks; to be asked every now and then */
 void linger_end(struct lingering *l, struct passage *p);
 
-/* Moves what can be moved now; scratch: PIPE_BYTES, beside those of conn.sealed. Sets p->dead when the connection is over. */
+/* Moves what can be moved now; scratch: PIPE_BYTES, beside those of conn.sealed. Sets p->dead when the connection is
+ * over. */
 void passage_pump(struct passage *p, uint8_t *scratch, uint32_t pair_events);
 /* What its two legs wait for now. */
 uint32_t passage_tcp_events(const struct passage *p);
