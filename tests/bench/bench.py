@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -280,13 +281,13 @@ def relay_table(variants, options, report):
     servers = {what: variant.conns_server(what) for what in ("sink", "drain")}
     ways = {"record": ("pour", "sink"), "received by the relay": ("pour", "drain"), "sent by the relay": ("print", "sink"),
             "both": ("print", "drain")}
-    cpu = {}
+    cpu, chosen = {}, {"CONNS_CONGESTION": options.congestion} if options.congestion else {}
     for chunk in (16384, 262144):
         def measure(name):
             client, server = ways[name]
             helpers = cpu_seconds(variant.daemon_pids())
             run = subprocess.run([tool, client, str(servers[server][1]), str(megabytes), str(chunk)],
-                                 env=variant.client_env(), capture_output=True, text=True, timeout=60)
+                                 env=dict(variant.client_env(), **chosen), capture_output=True, text=True, timeout=60)
             if run.returncode:
                 raise RuntimeError(f"conns: exit {run.returncode}: {(run.stderr or run.stdout)[-300:]}")
             got = json.loads(run.stdout)
@@ -304,9 +305,7 @@ def relay_table(variants, options, report):
             rate, spent = (statistics.median(a / b for a, b in zip(t[name], t["record"])) for t in (got, cpu))
             report.notes.append(f"{name}, {label}: {rate:.0%} of the record engine's rate, {spent:.0%} of its bytes a CPU "
                                 f"second")
-    with open("/proc/sys/net/ipv4/tcp_congestion_control") as f:
-        report.notes.append(f"congestion control: {f.read().strip()} (bbr paces by timers, which cost a sender much where "
-                            "its receiver is slower; sysctl in a network namespace of one's own compares)")
+    report.notes.append(f"congestion control of what the relay carried: {options.congestion or 'the default of this machine'}")
     for process, _, _ in servers.values():
         variant.stage.stop(process)
 
@@ -363,6 +362,15 @@ TABLES = {"redis": redis_table, "connections": churn_table, "memory": memory_tab
           "startup": programs.startup_table, "build": programs.build_table}
 
 
+def congestion_default():
+    try:
+        with socket.socket() as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+        return "cubic"
+    except OSError:
+        return ""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build", help="where libsvidwrap.so and svidwrap are")
@@ -374,6 +382,10 @@ def main():
     parser.add_argument("--tables", help="comma separated: " + ", ".join(TABLES))
     parser.add_argument("--only", help="only Redis figures whose name contains this")
     parser.add_argument("--json", metavar="FILE", help="the figures as JSON, too")
+    parser.add_argument("--congestion", default=congestion_default(), metavar="NAME",
+                        help="congestion control for the relay's table (default: Debian's, cubic, where it may be had: a sender that is "
+                             "faster than its receiver sets a timer a segment with bbr, which is costly in a virtual machine); '' "
+                             "for the machine's")
     parser.add_argument("--ports", type=int, default=24100 + os.getpid() % 8 * 100, help="first of about 60 ports")
     parser.add_argument("--keep", action="store_true", help="keep the directory with the logs")
     options = parser.parse_args()

@@ -12,6 +12,8 @@
  *        conns [--tls DIR] pour PORT MEGABYTES CHUNK          to a sink, CHUNK bytes a write; prints both ends' CPU
  *        conns print PORT MEGABYTES CHUNK                     the same, written to its standard input's descriptor
  *
+ * CONNS_CONGESTION in the environment: the congestion control of the connections that are made.
+ *
  * One thread a served connection would cost stacks and hide what is measured, so serve is one epoll loop.
  */
 #include <arpa/inet.h>
@@ -32,6 +34,7 @@
 #include <unistd.h>
 
 static SSL_CTX *tls;
+static const char *congestion; /* NULL: the machine's */
 
 struct link {
   int fd;
@@ -110,6 +113,8 @@ static int link_connect(struct link *l, const char *port) {
   l->ssl = NULL;
   if ((l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
     return -1;
+  if (congestion && setsockopt(l->fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion)))
+    die("conns: TCP_CONGESTION");
   if (connect(l->fd, (struct sockaddr *)&to, sizeof to) || link_secure(l, 0)) {
     link_close(l);
     return -1;
@@ -302,6 +307,7 @@ static int pour(const char *port, long megabytes, size_t chunk, int standard) {
 }
 
 int main(int argc, char **argv) {
+  congestion = getenv("CONNS_CONGESTION");
   signal(SIGPIPE, SIG_IGN);
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
