@@ -46,16 +46,8 @@ static int by_message(void) {
   close(null);
   close(u[0]);
   close(u[1]);
-  char x = 'x', control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&x, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(h), &high, sizeof high);
-  if (sendmsg(a, &m, 0) == 1 && recvmsg(b, &m, 0) == 1 && (h = CMSG_FIRSTHDR(&m)) != NULL)
-    memcpy(&d, CMSG_DATA(h), sizeof d);
+  if (send_fd(a, high) == 1)
+    receive_fd(b, &d, 0);
   close(a);
   close(b);
   close(high);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "process.h"
 
+#include "../passing.h"
+
 SCENARIO(
     "A hot restart: the old server passes its listener to a new program by SCM_RIGHTS, and goes: who is served?") {
   int u[2];
@@ -10,17 +12,10 @@ SCENARIO(
   pid_t old = fork();
   if (old == 0) {
     role("old");
-    char b = 'x', control[CMSG_SPACE(sizeof(int))] = "";
-    struct iovec v = {&b, 1};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-    h->cmsg_level = SOL_SOCKET;
-    h->cmsg_type = SCM_RIGHTS;
-    h->cmsg_len = CMSG_LEN(sizeof l);
-    memcpy(CMSG_DATA(h), &l, sizeof l);
+    char b;
     close(u[1]);
     serve(l, 2);
-    CALL(sendmsg(u[0], &m, 0));
+    CALL(send_fd(u[0], l));
     CALL(recv(u[0], &b, 1, MSG_WAITALL));
     CALL(close(l));
     _exit(0);

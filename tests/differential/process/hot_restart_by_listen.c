@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "process.h"
 
+#include "../passing.h"
+
 SCENARIO(
     "A hot restart: a new program sets options on listeners of one port that it was passed, calls listen() again and "
     "waits in epoll; the old one closes them: who is served, and what is inherited?") {
@@ -20,15 +22,8 @@ SCENARIO(
     _exit(127);
   }
   close(u[1]);
-  char b = 'x', control[CMSG_SPACE(sizeof l)] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  h->cmsg_level = SOL_SOCKET;
-  h->cmsg_type = SCM_RIGHTS;
-  h->cmsg_len = CMSG_LEN(sizeof l);
-  memcpy(CMSG_DATA(h), l, sizeof l);
-  CALL(sendmsg(u[0], &m, 0));
+  char b;
+  CALL(send_fds(u[0], l, 2));
   CALL(recv(u[0], &b, 1, MSG_WAITALL)); /* the new one waits in epoll by now */
   CALL(close(l[0]));
   CALL(close(l[1]));

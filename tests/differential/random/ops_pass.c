@@ -174,15 +174,10 @@ static void taken_listener(struct object *o, int fd) {
 }
 
 static void op_take(void) {
-  int fd = -1, flags = chance(50) ? MSG_CMSG_CLOEXEC : 0;
-  char b, control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  int fd, flags = chance(50) ? MSG_CMSG_CLOEXEC : 0;
   if (W->flying < 0 || me->count >= NUMBERS - 6)
     return;
-  long rc = AGAIN(recvmsg(PASS_OUT, &m, MSG_DONTWAIT | flags));
-  if (rc == 1 && CMSG_FIRSTHDR(&m))
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof fd);
+  long rc = AGAIN(receive_fd(PASS_OUT, &fd, MSG_DONTWAIT | flags));
   say(" recvmsg = %s: %d", answer(rc, errno), fd);
   if (fd < 0)
     return;

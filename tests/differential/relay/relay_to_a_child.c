@@ -6,17 +6,9 @@
 
 /* A server passes its connections to workers of its own (Node's cluster, Apache's event thread): wrapped, of the same
  * session, running already when the connection comes. */
-static void pass(int u, int fd) { CALL(send_fd(u, fd)); }
-
 static int receive(int u) {
-  int d = -1;
-  char b, control[CMSG_SPACE(sizeof(int))] = "";
-  struct iovec v = {&b, 1};
-  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  CALL(recvmsg(u, &m, 0));
-  struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-  if (h)
-    memcpy(&d, CMSG_DATA(h), sizeof d);
+  int d;
+  CALL(receive_fd(u, &d, 0));
   return d;
 }
 
@@ -40,7 +32,7 @@ SCENARIO("Connections, of either side, are passed to a child that runs already: 
     char b;
     pair_keep(&l, &s, &c);
     int passed_on = i & 1 ? c : s, kept = i & 1 ? s : c;
-    pass(u[0], passed_on);
+    CALL(send_fd(u[0], passed_on));
     close(passed_on);
     say("wrote %zu", write_all(kept, 5000, 0, 1000));
     say("read %zu", read_all(kept, 5000, 0, 5000));
