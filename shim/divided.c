@@ -44,6 +44,24 @@ static bool alone(bool surely) {
   return is;
 }
 
+static _Atomic bool lent;
+
+bool divided_lend(void) {
+  bool before = false;
+  return atomic_compare_exchange_strong(&lent, &before, true);
+}
+void divided_returned(void) { atomic_store(&lent, false); }
+
+bool divided_lent(void) { return atomic_load_explicit(&lent, memory_order_relaxed); }
+
+bool divided_lent_refused(void) {
+  if (!divided_lent())
+    return false;
+  session_complain("a child of vfork() runs on its parent's memory: connections that it makes itself cannot be "
+                   "protected, and are refused; let it execute a program that makes them, or use fork()");
+  return true;
+}
+
 static bool refused(const char *what, uint32_t kind) {
   if (!fdtab_marked()) {
     if (atomic_load(&division) < kind)
@@ -57,11 +75,14 @@ static bool refused(const char *what, uint32_t kind) {
   return true;
 }
 
-bool divided_refused(const char *what) { return !alone(false) && refused(what, TWO_TABLES); }
+/* A table that is not this one's memory's, while that is lent, is none of its business. */
+bool divided_refused(const char *what) { return !divided_lent() && !alone(false) && refused(what, TWO_TABLES); }
 bool divided_child_refused(const char *what) { return refused(what, TWO_TABLES); }
-bool divided_sharing_refused(const char *what) { return refused(what, TWO_MEMORIES); }
+bool divided_sharing_refused(const char *what) { return !divided_lent() && refused(what, TWO_MEMORIES); }
 
 bool divided(void) {
+  if (divided_lent_refused())
+    return true;
   uint32_t kind = atomic_load_explicit(&division, memory_order_relaxed);
   if (kind == UNDIVIDED)
     return false;

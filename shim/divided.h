@@ -22,6 +22,18 @@ bool divided_child_refused(const char *what);
 /* The same for a child that shares the table and has a memory of its own. */
 bool divided_sharing_refused(const char *what);
 
+/* Before a child of vfork() runs on this memory: from now on nothing may be protected. False: it may not, one does
+ * already. */
+bool divided_lend(void);
+/* The child has executed something, or is gone; or there is none. */
+void divided_returned(void);
+/* In the child of fork(): its memory is its own. */
+static inline void divided_after_fork(void) { divided_returned(); }
+/* Is this a child on its parent's memory? What it remembers its parent would, too. */
+bool divided_lent(void);
+/* The same where it asks for a connection: says in the log that it gets none. */
+bool divided_lent_refused(void);
+
 /* May nothing be protected, for the tables are two? Says so in the log. Costs one load where they never were. */
 bool divided(void);
 

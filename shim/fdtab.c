@@ -48,6 +48,7 @@ static int leaving = -1;
 #define LEAVING ((uintptr_t)&leaving | 1u)
 
 bool fdtab_marked(void) { return fdtab_any() || atomic_load_explicit(&marked, memory_order_relaxed) != 0; }
+bool fdtab_untouched(void) { return !fdtab_marked() && atomic_load_explicit(&top, memory_order_relaxed) == 0; }
 bool fdtab_any(void) { return atomic_load_explicit(&managed, memory_order_relaxed) != 0; }
 
 static bool entry_is_sock(uintptr_t e) { return e != 0 && (e & 1u) == 0; }

@@ -118,6 +118,8 @@ void sock_each(void (*fn)(struct sock *s, void *arg), void *arg);
 bool fdtab_any(void);
 /* The same, or any that may become one: a TCP socket was made. */
 bool fdtab_marked(void);
+/* Was nothing ever managed, marked or hidden? */
+bool fdtab_untouched(void);
 
 /* Hidden descriptors. fdtab_hide() moves *fd to a high number (close-on-exec) and remembers where it is
  * kept, so that a dup2() of the program onto that number can move it away; fdtab_unhide_close() closes

@@ -7,6 +7,7 @@
  */
 #include "image.h"
 
+#include "divided.h"
 #include "fdtab.h"
 #include "headroom.h"
 #include "hooks/close.h"
@@ -60,6 +61,7 @@ void image_after_fork_child(void) {
   listener_after_fork();
   spare_after_fork();
   headroom_after_fork();
+  divided_after_fork();
   stream_after_fork();
   fdtab_after_fork_child(&saved);
   pending_fork_child();

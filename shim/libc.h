@@ -94,6 +94,7 @@
   X(pid_t, fork, (void))                                                                           \
   X(int, clone, (int (*)(void *), void *, int, void *, ...))                                       \
   X(pid_t, _Fork, (void))                                                                          \
+  X(pid_t, vfork, (void))                                                                          \
   X(int, execve, (const char *, char *const[], char *const[]))                                     \
   X(int, execvpe, (const char *, char *const[], char *const[]))                                    \
   X(int, fexecve, (int, char *const[], char *const[]))                                             \

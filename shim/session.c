@@ -8,6 +8,7 @@
 #include "session.h"
 
 #include "arenas.h"
+#include "divided.h"
 #include "environ.h"
 #include "fdtab.h"
 #include "headroom.h"
@@ -121,6 +122,8 @@ bool session_turn_to_root(void) {
 bool session_is_elsewhere(unsigned uid) {
   return atomic_load(&session.state) == SESSION_READY && session.daemon_uid != uid;
 }
+
+bool session_begun(void) { return atomic_load(&session.state) != SESSION_NONE; }
 
 bool session_is_with(int pid) {
   return atomic_load(&session.state) == SESSION_READY && session.daemon_pid == (uint32_t)pid;
@@ -251,6 +254,10 @@ static bool become_busy(uint32_t state, lock_signals *saved) {
 
 int session_ready(bool again) {
   LOCK_NO_CANCEL;
+  if (divided_lent_refused()) { /* the session would become the parent's */
+    errno = ENOMEM;
+    return -1;
+  }
   struct wire_token before = session.token;
   uint64_t deadline = transport_now_ms() + HELLO_WAIT_MS;
   int keep = errno;

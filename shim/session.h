@@ -89,6 +89,8 @@ void session_prefer(unsigned uid);
 bool session_turn_to_root(void);
 /* Does this process have its session with the daemon of another user than this one? */
 bool session_is_elsewhere(unsigned uid);
+/* Has this process a session, or is about to? */
+bool session_begun(void);
 /* Does this process have its session with the worker of this pid? */
 bool session_is_with(int pid);
 

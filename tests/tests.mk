@@ -37,6 +37,10 @@ $(TESTPROG)/environs: $(BUILD)/obj/tests/programs/environs.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
 
+$(TESTPROG)/driver: $(BUILD)/obj/tests/programs/driver.o
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^
+
 $(TESTPROG)/scarce: $(BUILD)/obj/tests/programs/scarce.o
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^
@@ -58,7 +62,7 @@ $(TESTPROG)/visited: tests/programs/visited.c $(TESTPROG)/libvisitor.so
 	@mkdir -p $(@D)
 	$(CC) $(TESTCFLAGS) -o $@ $< -L$(TESTPROG) -lvisitor -Wl,-rpath,'$$ORIGIN'
 
-scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs scarce static tiny deep oldstyle copier libvisitor.so visited)
+scenario-programs: $(addprefix $(TESTPROG)/,scenario wirewatch uring uring-static environs driver scarce static tiny deep oldstyle copier libvisitor.so visited)
 test-programs: scenario-programs
 integration: all test-programs
 	BUILD=$(BUILD) tests/run $(RUNFLAGS)

@@ -27,11 +27,6 @@ HOOK pid_t fork(void) {
   return pid;
 }
 
-/* A vfork child that closes descriptors would edit its parent's table. */
-HOOK pid_t vfork(void) { return fork(); }
-HOOK pid_t __vfork(void);
-HOOK pid_t __vfork(void) { return fork(); }
-
 HOOK pid_t _Fork(void) {
   image_before_fork();
   pid_t pid = libc_real()->_Fork();
