@@ -83,6 +83,7 @@ UNFIT = {
         r"by_io_submit": "valgrind itself looks at the bad addresses, and dies of them without svidwrap, too",
         r"by_pidfd_getfd": "valgrind keeps pidfds to itself",
         r"epoll_pwait2_masks|clone_on_shared_|clone_before_sockets|clone_shares": "valgrind knows neither epoll_pwait2() nor such a clone()",
+        r"no_file_left_in_the_system": "valgrind installs no seccomp filter of the program's",
         r"in_threads": "hangs under valgrind natively, too",
         r"_descriptor_left$|connects_up_to_the_limit|without_memory|no_memory_left":
             "valgrind has descriptors and address space of its own, and fails without svidwrap, too",
