@@ -468,6 +468,12 @@ class Env:
                            connect=[{"to": f"{host}:{port}", "allow": allow, **extra}
                                     for host in ("127.0.0.0/8", "[::1]") for port in ports], **more)
 
+    def one_port(self, identity):
+        """An agent that knows this identity alone, and a port that it alone may use: (port, configuration)."""
+        self.agent([entry(identity)])
+        port = self.port()
+        return port, self.both(port, allow=[identity])
+
     def for_others(self, program):
         """svidwrap where another user may execute it: a build below root's home, say, is out of his reach."""
         parents = [os.path.dirname(program)]

@@ -17,9 +17,7 @@ WAYS = ["clearenv-execv", "unsetenv-execvp", "overwrite-execv", "execve-empty", 
 
 
 def prepare(t):
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     echo_server(t, config, port)
     return port, config
 
@@ -206,9 +204,7 @@ def test_a_program_in_a_chroot_is_told_that_it_cannot_start_a_daemon(t):
     """It has become a user who has none, and there is no program of ours in there to start one with."""
     if os.getuid() != 0:
         raise Skip("needs root: chroot")
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     root = os.path.join(t.dir, "root")
     os.mkdir(root)
     p = t.wrapped(config, ["/usr/bin/env", PYTHON, "-c", CONFINED, root, str(port)])  # an image that has not asked for a daemon yet

@@ -33,9 +33,7 @@ def many(t, config, port, times):
 
 def test_later_connections_are_resumed(t):
     wrapped_only()
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     with t.watch(port):
         echo_server(t, config, port)
         many(t, config, port, 40)

@@ -181,9 +181,7 @@ def test_a_pipe_ends_with_the_program(t):
     """The daemon does not hold the program's stdout."""
     cli, server = which("redis-cli"), which("redis-server")
     wrapped_only()
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     proc = t.wrapped(config, [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], extra={
         "SVIDWRAP_INSTANCE": t.instance + ".s"})
     t.listening(port, proc=proc)

@@ -7,23 +7,17 @@ import re
 import resource
 
 from apps import client, echo_server, exchange
-from harness import NATIVE, PROGRAMS, PYTHON, TD, Skip, entry, until
+from harness import NATIVE, PROGRAMS, PYTHON, TD, Skip, until
 
 ID = f"{TD}/app"
 SCARCE = os.path.join(PROGRAMS, "scarce")
-
-
-def prepare(t):
-    t.agent([entry(ID)])
-    port = t.port()
-    return port, t.both(port, allow=[ID])
 
 
 def first_connect(t, what):
     """What a client's three calls answer at first, and once there is enough again; and what it wrote to stderr."""
     if NATIVE:
         raise Skip("natively nothing is needed")
-    port, config = prepare(t)
+    port, config = t.one_port(ID)
     with t.watch(port, expect=False):
         server = echo_server(t, config, port)
         proc = t.spawn(t.wrap(config, [SCARCE, str(port), what], how="preload"),
@@ -66,7 +60,7 @@ def test_every_refusal_without_files_has_its_line(t):
     """What the calls answer is in tests/differential/limits/no_file_left_in_the_system.c."""
     if NATIVE:
         raise Skip("natively nothing is needed")
-    port, config = prepare(t)
+    port, config = t.one_port(ID)
     with t.watch(port, expect=False):
         proc = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "scenario"), "no_file_left_in_the_system", str(port), "1"]),
                        extra={"SCENARIO_MARKER": t.marker.decode()})
@@ -111,7 +105,7 @@ def test_the_daemon_gets_no_more_memory(t):
     """A new chunk of slots is needed for the 65th connection. Those that are there go on, and so does the daemon."""
     if NATIVE:
         raise Skip("there is no daemon natively")
-    port, config = prepare(t)
+    port, config = t.one_port(ID)
     little = os.path.join(t.dir, "little")
     with t.watch(port, expect=False):
         echo_server(t, config, port)

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from apps import client, exchange, echo_server, MANY_CLIENT
-from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, entry, need, which
+from harness import NATIVE, PROGRAMS, PYTHON, ROOT, SHIM, SVIDWRAP, TD, Failure, Skip, need, which
 
 ID = f"{TD}/app"
 
@@ -76,9 +76,7 @@ def test_the_shim_has_no_thread_and_no_key(t):
     """Threads of the wrapped server are its own, and no private key is in its memory."""
     if NATIVE:
         raise Skip("about svidwrap itself")
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     code = "import socket,sys\nl=socket.create_server(('127.0.0.1',int(sys.argv[1])))\nwhile True:\n s,_=l.accept()\n" \
            " s.sendall(s.recv(1000))\n s.close()"
     with t.watch(port):
@@ -97,9 +95,7 @@ def test_two_instances_do_not_meet(t):
     """SVIDWRAP_INSTANCE keeps daemons apart."""
     if NATIVE:
         raise Skip("about svidwrap itself")
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     with t.watch(port):
         echo_server(t, config, port, extra={"SVIDWRAP_INSTANCE": t.instance + ".b"})
         out = client(t, config, MANY_CLIENT, port, 1).ok()
@@ -112,9 +108,7 @@ def test_two_instances_do_not_meet(t):
 # ---- libraries that do not look where the hooks are -------------------------------------------------------------------
 
 def deep(t, how):
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     echo_server(t, config, port)
     with t.watch(port, expect=how == "deepbind"):
         p = t.spawn(t.wrap(config, [os.path.join(PROGRAMS, "deep"), str(port), t.marker.decode(), how]))

@@ -96,9 +96,7 @@ def test_in_node(t):
     node = which("node")
     if NATIVE:
         raise Skip("about svidwrap itself")
-    t.agent([entry(ID)])
-    port = t.port()
-    config = t.both(port, allow=[ID])
+    port, config = t.one_port(ID)
     code = "require('net').createServer(c => c.pipe(c)).listen(Number(process.argv[1]), '127.0.0.1')"
     with t.watch(port):
         proc = t.wrapped(config, [node, "-e", code, str(port)], extra={"UV_USE_IO_URING": "1"})

@@ -4,21 +4,15 @@ parent's memory, wait for their children and hear why an exec failed, as nativel
 import os
 
 from apps import echo_server
-from harness import NATIVE, PROGRAMS, TD, entry
+from harness import NATIVE, PROGRAMS, TD
 
 ID = f"{TD}/app"
 DRIVER = os.path.join(PROGRAMS, "driver")
 
 
-def prepare(t):
-    t.agent([entry(ID)])
-    port = t.port()
-    return port, t.both(port, allow=[ID])
-
-
 def test_a_driver_and_its_children(t):
     """Under a bare preload, and as the child of a wrapped shell."""
-    _, config = prepare(t)
+    _, config = t.one_port(ID)
     native = t.spawn([DRIVER]).ok()
     assert native.count(b"told 5, ended 3") == 2 and b"child 19: USR1 0 TERM 1, ended 20" in native, native
     assert t.wrapped(config, [DRIVER], "preload").ok() == native
@@ -29,7 +23,7 @@ def test_a_driver_and_its_children(t):
 def test_a_childs_own_connection(t):
     """Past the names that would have told of it: it is refused, for it would become its parent's. Its own child, and
     its parent later, connect."""
-    port, config = prepare(t)
+    port, config = t.one_port(ID)
     echo_server(t, config, port)
     with t.watch(port):
         p = t.wrapped(config, [DRIVER, str(port), t.marker.decode()], "preload")
