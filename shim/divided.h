@@ -25,10 +25,9 @@ bool divided_sharing_refused(const char *what);
 /* Before a child of vfork() runs on this memory: from now on nothing may be protected. False: it may not, one does
  * already. */
 bool divided_lend(void);
-/* The child has executed something, or is gone; or there is none. */
+/* The child has executed something, or is gone; or there is none; or this is a child of fork(), on memory of its own.
+ */
 void divided_returned(void);
-/* In the child of fork(): its memory is its own. */
-static inline void divided_after_fork(void) { divided_returned(); }
 /* Is this a child on its parent's memory? What it remembers its parent would, too. */
 bool divided_lent(void);
 /* The same where it asks for a connection: says in the log that it gets none. */

@@ -61,7 +61,7 @@ void image_after_fork_child(void) {
   listener_after_fork();
   spare_after_fork();
   headroom_after_fork();
-  divided_after_fork();
+  divided_returned();
   stream_after_fork();
   fdtab_after_fork_child(&saved);
   pending_fork_child();

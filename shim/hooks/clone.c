@@ -21,7 +21,8 @@
 /* A new table of descriptors. */
 static bool forks(unsigned long flags) { return !(flags & (CLONE_FILES | CLONE_THREAD)); }
 
-/* A child on its parent's memory would edit its parent's table of connections: as vfork(), it gets a copy. */
+/* A child on its parent's memory would edit its parent's table of connections, so it gets a copy. (vfork.c tells when
+ * it need not; here nobody would hear that the child has gone.) */
 static unsigned long apart(unsigned long flags) {
   if ((flags & CLONE_VM) && (flags & CLONE_VFORK))
     flags &= ~(unsigned long)CLONE_VM;

@@ -41,7 +41,7 @@ def startup_table(variants, options, report):
 
 
 def project(directory):
-    """A small C project: svidwrap's own shim, 86 files and a library, with its own Makefile and flags."""
+    """A small C project: svidwrap's own shim, a hundred files and a library, with its own Makefile and flags."""
     source = os.path.join(directory, "project")
     for name in ("shim", "include"):
         shutil.copytree(os.path.join(ROOT, name), os.path.join(source, name))
